@@ -1,0 +1,48 @@
+"""Fixtures that every room of the tests shares."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from starnet.spectra import Spectra, WavelengthGrid
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real spectra and labels; tests that need it are skipped where it is absent.
+
+    `STARNET_TEST_DATA` names another folder of the same layout.
+    """
+    folder = Path(os.environ.get("STARNET_TEST_DATA", SHARED))
+    if not folder.is_dir():
+        pytest.skip("the folder of real spectra is absent; set STARNET_TEST_DATA to have it")
+    return folder
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A seeded random generator."""
+    return np.random.default_rng(20180101)
+
+
+@pytest.fixture
+def apstar_grid() -> WavelengthGrid:
+    """The 8575-pixel grid of APOGEE's apStar files, with its three chips."""
+    chips = ((322, 3242), (3648, 6048), (6412, 8306))
+    return WavelengthGrid.log10(4.179, 6e-6, 8575, "vacuum", chips=chips)
+
+
+@pytest.fixture
+def toy_spectra(rng: np.random.Generator) -> Spectra:
+    """Six spectra of three stars on 200 pixels in two chips, with known errors and some masks."""
+    grid = WavelengthGrid.log10(3.7, 1e-4, 200, "vacuum", chips=((0, 90), (100, 200)))
+    flux = 1.0 + 0.02 * rng.standard_normal((6, 200))
+    mask = rng.random((6, 200)) < 0.05
+    from astropy.table import Table
+
+    meta = Table({"id": [f"v{i}" for i in range(6)], "star": [f"s{i // 2}" for i in range(6)]})
+    return Spectra(grid, flux, np.full((6, 200), 2500.0), mask, meta=meta)
