@@ -55,7 +55,7 @@ class TrainingError(StarNetError):
     """Training cannot start or cannot go on."""
 
 
-class TrainingInterrupted(TrainingError):
+class TrainingInterrupted(TrainingError):  # noqa: N818 - it is no fault
     """Training was stopped by the user; the message says where the checkpoint is."""
 
 

@@ -82,7 +82,7 @@ class Spectra:
         object.__setattr__(self, "ivar", _frozen(np.where(bad, np.float32(0), ivar)))
         object.__setattr__(self, "mask", _frozen(bad))
         object.__setattr__(self, "meta", _meta(self.meta, flux.shape[0]))
-        object.__setattr__(self, "flux_unit", u.Unit(self.flux_unit))
+        object.__setattr__(self, "flux_unit", u.Unit(self.flux_unit))  # pyright: ignore[reportArgumentType]
 
     @classmethod
     def from_error(
@@ -117,8 +117,9 @@ class Spectra:
         if error_floor:
             sigma = np.maximum(sigma, error_floor * np.abs(np.nan_to_num(flux)))
         mask = np.atleast_2d(kw.pop("mask", np.zeros(flux.shape, bool))) | bad
-        ivar = np.where(mask, 0.0, sigma**-2.0)
-        return cls(grid, flux.astype(np.float32), ivar.astype(np.float32), mask, **kw)
+        with np.errstate(over="ignore"):  # an error too small for float32 is no error: masked
+            ivar = np.where(mask, 0.0, sigma**-2.0).astype(np.float32)
+        return cls(grid, flux.astype(np.float32), ivar, mask, **kw)
 
     def __len__(self) -> int:
         return self.flux.shape[0]

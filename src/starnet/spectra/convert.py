@@ -1,7 +1,9 @@
+# pyright: reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
 """To and from `specutils.Spectrum` and astropy tables, with units."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
@@ -59,8 +61,9 @@ def from_specutils(
     FrameError
         If medium or frame is not known.
     """
-    medium = medium or spectrum.meta.get("medium")
-    frame = frame or spectrum.meta.get("frame")
+    found: Mapping[str, Any] = spectrum.meta or {}
+    medium = medium or found.get("medium")
+    frame = frame or found.get("frame")
     if medium is None or frame is None:
         raise FrameError(
             'Say what the wavelengths are: medium="vacuum" or "air", and frame="rest" or '
@@ -80,7 +83,7 @@ def from_specutils(
         None if ivar is None else ivar[:, order],
         mask,
         frame=frame,
-        meta=_rows(spectrum.meta, meta, flux.shape[0]),
+        meta=_rows(found, meta, flux.shape[0]),
         flux_unit=spectrum.flux.unit,
     )
 
@@ -94,7 +97,7 @@ def to_table(spectra: Spectra) -> QTable:
     table["flux"] = spectra.flux << spectra.flux_unit
     table["ivar"] = spectra.ivar << spectra.flux_unit**-2
     table["mask"] = spectra.mask
-    table.meta.update({**spectra.grid.to_dict(), "frame": spectra.frame})
+    table.meta = {**spectra.grid.to_dict(), "frame": spectra.frame}
     return table
 
 
@@ -107,7 +110,8 @@ def from_table(table: Table) -> Spectra:
         If the table has no wavelengths or lacks a column.
     """
     absent = [name for name in ("flux", "ivar", "mask") if name not in table.colnames]
-    if absent or "wavelength" not in table.meta:
+    about: Mapping[str, Any] = table.meta or {}
+    if absent or "wavelength" not in about:
         raise GridError(
             f"A table of spectra has columns flux, ivar, mask and wavelengths in its meta; "
             f"this one lacks {', '.join(absent) or 'the wavelengths'}."
@@ -115,11 +119,11 @@ def from_table(table: Table) -> Spectra:
     flux = u.Quantity(table["flux"])
     others = [name for name in table.colnames if name not in ("flux", "ivar", "mask")]
     return Spectra(
-        WavelengthGrid.from_dict(dict(table.meta)),
+        WavelengthGrid.from_dict(dict(about)),
         flux.value,
         u.Quantity(table["ivar"]).value,
         np.asarray(table["mask"], dtype=bool),
-        frame=table.meta["frame"],
+        frame=about["frame"],
         meta=Table(table[others]) if others else None,
         flux_unit=flux.unit,
     )
@@ -138,7 +142,7 @@ def _ivar(uncertainty: Any, unit: u.UnitBase) -> np.ndarray | None:
     return np.atleast_2d(np.where(np.isfinite(inverse), inverse, 0.0))
 
 
-def _rows(found: Any, given: dict[str, Any], n: int) -> Table | None:
+def _rows(found: Mapping[str, Any], given: dict[str, Any], n: int) -> Table | None:
     columns = {key: np.atleast_1d(value) for key, value in given.items()}
     for key in ("id", "star", "snr", "rv", "file"):
         value = np.atleast_1d(found.get(key, []))

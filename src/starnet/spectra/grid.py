@@ -74,7 +74,7 @@ class WavelengthGrid:
     @classmethod
     def from_quantity(cls, axis: u.Quantity, medium: Medium, **kw: Any) -> WavelengthGrid:
         """From any spectral axis with units: nm, micron, GHz, eV or 1/cm."""
-        wave = axis.to_value(u.AA, equivalencies=u.spectral())
+        wave: Any = axis.to_value(u.AA, equivalencies=u.spectral())
         return cls(wave, medium, **kw)
 
     @property

@@ -15,63 +15,11 @@ from starnet.errors import LabelError
 
 FloatArray = NDArray[Any]  # float64
 
-ELEMENTS = tuple(
-    [
-        "He",
-        "Li",
-        "Be",
-        "B",
-        "C",
-        "N",
-        "O",
-        "F",
-        "Ne",
-        "Na",
-        "Mg",
-        "Al",
-        "Si",
-        "P",
-        "S",
-        "Cl",
-        "Ar",
-        "K",
-        "Ca",
-        "Sc",
-        "Ti",
-        "V",
-        "Cr",
-        "Mn",
-        "Fe",
-        "Co",
-        "Ni",
-        "Cu",
-        "Zn",
-        "Ga",
-        "Ge",
-        "Rb",
-        "Sr",
-        "Y",
-        "Zr",
-        "Nb",
-        "Mo",
-        "Ru",
-        "Ba",
-        "La",
-        "Ce",
-        "Pr",
-        "Nd",
-        "Sm",
-        "Eu",
-        "Gd",
-        "Dy",
-        "Er",
-        "Yb",
-        "Hf",
-        "Pb",
-        "Th",
-        "U",
-    ]
-)
+_SYMBOLS = """
+He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge Rb Sr Y Zr Nb
+Mo Ru Ba La Ce Pr Nd Sm Eu Gd Dy Er Yb Hf Pb Th U
+"""
+ELEMENTS = tuple(_SYMBOLS.split())
 SENTINELS = (-9999.0, 9999.0, -999.0, 999.0, 99999.0, -99999.0, 9999.99, -9999.99)
 """Numbers that survey tables write for "no value"."""
 

@@ -44,7 +44,7 @@ class LineSpread:
         if value.ndim > 1 or not np.all(np.isfinite(value)) or np.any(value <= 0):
             raise GridError(
                 f"LineSpread {name} must be positive and finite, a number or one per pixel; "
-                f"received shape {value.shape}, from {np.nanmin(value)} to {np.nanmax(value)}."
+                f"received {value if value.size < 5 else f'shape {value.shape}'}."
             )
         object.__setattr__(self, name, float(value) if value.ndim == 0 else value)
 
