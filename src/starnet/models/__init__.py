@@ -1,0 +1,25 @@
+"""Networks: StarNet and its kin, known by name and rebuilt from their configuration."""
+
+from starnet.models._fused import plain_operations
+from starnet.models.registry import (
+    build_network,
+    config_from_dict,
+    config_to_dict,
+    families,
+    register,
+)
+from starnet.models.runtime import apply_network, keep_memory
+from starnet.models.starnet import StarNet, StarNetConfig
+
+__all__ = [
+    "StarNet",
+    "StarNetConfig",
+    "apply_network",
+    "build_network",
+    "config_from_dict",
+    "config_to_dict",
+    "families",
+    "keep_memory",
+    "plain_operations",
+    "register",
+]

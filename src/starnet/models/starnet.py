@@ -1,0 +1,141 @@
+"""StarNet: convolutions over the spectrum, max-pooling, dense layers, labels.
+
+Fabbro et al. 2018, MNRAS 475, 2978. The defaults are the published network; the other
+architectures of that paper (dense layers only, one convolution, five) differ by arguments.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from starnet.errors import ConfigError
+from starnet.models._fused import conv_block
+from starnet.models.registry import register
+
+Padding = Literal["valid", "same"]
+
+# Standard deviation of a unit normal cut at two sigma: Keras' he_normal draws from the cut normal
+# and widens it so that the variance comes out as 2 / fan_in.
+_CUT_NORMAL_STD = 0.87962566103423978
+
+
+@dataclass(frozen=True)
+class StarNetConfig:
+    """Everything that defines a StarNet but its weights.
+
+    Attributes
+    ----------
+    n_pixels, n_labels : int
+        Length of the input spectrum and number of outputs.
+    n_channels : int
+        1 for flux alone, 2 with the mask as second channel.
+    filters : tuple of int
+        Filters of each convolution; empty for dense layers only (then nothing is pooled).
+    kernel : int
+        Kernel length of the convolutions; the step is 1.
+    pool : int
+        Length and step of the max-pooling after the last convolution.
+    dense : tuple of int
+        Nodes of each hidden dense layer.
+    padding : {"valid", "same"}
+        "same" adds zeros so that convolutions keep the length, the odd one on the right.
+    dropout : float
+        Share of the nodes dropped after each hidden dense layer in training.
+    """
+
+    n_pixels: int
+    n_labels: int
+    n_channels: int = 1
+    filters: tuple[int, ...] = (4, 16)
+    kernel: int = 8
+    pool: int = 4
+    dense: tuple[int, ...] = (256, 128)
+    padding: Padding = "valid"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("n_pixels", "n_labels", "n_channels", "kernel", "pool"):
+            _require_positive(name, getattr(self, name))
+        for name in ("filters", "dense"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+            for value in getattr(self, name):
+                _require_positive(f"every entry of {name}", value)
+        if self.padding not in get_args(Padding):
+            raise ConfigError(f"padding must be 'valid' or 'same'; received {self.padding!r}.")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout must be at least 0 and below 1; received {self.dropout}.")
+        if self.n_features < 1:
+            raise ConfigError(
+                f"n_pixels must leave something after {len(self.filters)} convolutions of length "
+                f"{self.kernel} and pooling by {self.pool}; received {self.n_pixels}."
+            )
+
+    @property
+    def n_features(self) -> int:
+        """Inputs of the first dense layer."""
+        if not self.filters:
+            return self.n_pixels * self.n_channels
+        lost = len(self.filters) * (self.kernel - 1) if self.padding == "valid" else 0
+        return (self.n_pixels - lost) // self.pool * self.filters[-1]
+
+
+@register("starnet", StarNetConfig)
+class StarNet(nn.Module):
+    """The network of a `StarNetConfig`: (B, C, P) spectra to (B, L) scaled labels."""
+
+    def __init__(self, config: StarNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels = (config.n_channels, *config.filters)
+        self.convs = nn.ModuleList(
+            nn.Conv1d(a, b, config.kernel) for a, b in zip(channels, channels[1:], strict=False)
+        )
+        nodes = (config.n_features, *config.dense)
+        self.dense = nn.ModuleList(
+            nn.Linear(a, b) for a, b in zip(nodes, nodes[1:], strict=False)
+        )
+        self.head = nn.Linear(nodes[-1], config.n_labels)
+        self.apply(_he_normal)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Labels (B, L) of spectra (B, C, P)."""
+        h = self._convolved(x).flatten(1)  # -> (B, n_features)
+        for layer in self.dense:
+            h = functional.relu(layer(h))
+            h = functional.dropout(h, self.config.dropout, self.training)
+        return self.head(h)
+
+    def _convolved(self, x: Tensor) -> Tensor:
+        config = self.config
+        if len(self.convs) == 2:
+            first, last = self.convs
+            return conv_block(
+                x, first.weight, first.bias, last.weight, last.bias,
+                pool=config.pool, same=config.padding == "same",
+            )  # fmt: skip
+        if not self.convs:
+            return x
+        total = config.kernel - 1 if config.padding == "same" else 0
+        for conv in self.convs:
+            x = functional.relu(conv(functional.pad(x, (total // 2, total - total // 2))))
+        return functional.max_pool1d(x, config.pool).transpose(1, 2)  # (B, P', F), as the block
+
+
+def _he_normal(module: nn.Module) -> None:
+    """He et al. 2015 (arXiv 1502.01852), eq. 10, drawn as Keras draws it; biases are zero."""
+    if isinstance(module, nn.Conv1d | nn.Linear):
+        fan_in = module.weight[0].numel()
+        std = math.sqrt(2.0 / fan_in) / _CUT_NORMAL_STD
+        nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def _require_positive(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"{name} must be a whole number above 0; received {value!r}.")
