@@ -106,7 +106,7 @@ def test_chips_that_overlap_or_run_out_are_refused(chips):
 def test_json_round_trip(apstar_grid, lsf):
     grid = WavelengthGrid(apstar_grid.wavelength, "vacuum", apstar_grid.chips, lsf)
     back = WavelengthGrid.from_dict(json.loads(json.dumps(grid.to_dict())))
-    assert np.array_equal(back.wavelength, grid.wavelength)
+    assert np.max(np.abs(back.wavelength - grid.wavelength)) < 1e-6
     assert back.chips == grid.chips
     assert back.lsf is None if lsf is None else lsf.matches(back.lsf)
 
@@ -117,3 +117,21 @@ def test_json_round_trip(apstar_grid, lsf):
 def test_wrong_line_spreads_are_refused(wrong):
     with pytest.raises(GridError):
         LineSpread(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("grid", "key"),
+    [
+        (WavelengthGrid.linear(3540.5, 0.9, 4300, "air"), "linear"),
+        (WavelengthGrid.log10(4.179, 6e-6, 8575, "vacuum"), "log10"),
+        (WavelengthGrid(np.array([4000.0, 4001.0, 4003.0]), "air"), "wavelength"),
+    ],
+)
+def test_even_grids_are_written_in_three_numbers(grid, key):
+    assert key in grid.to_dict()
+    assert WavelengthGrid.from_dict(grid.to_dict()).matches(grid, tolerance=1e-5)
+
+
+def test_a_description_without_wavelengths_is_refused():
+    with pytest.raises(GridError, match="linear or log10"):
+        WavelengthGrid.from_dict({"medium": "air"})

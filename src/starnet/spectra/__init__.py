@@ -6,11 +6,13 @@ from starnet.spectra.convert import from_specutils, from_table, to_specutils, to
 from starnet.spectra.grid import Medium, WavelengthGrid, doppler_factor
 from starnet.spectra.labels import ELEMENTS, KNOWN, Labels, LabelSpec, label_spec
 from starnet.spectra.lsf import LineSpread
+from starnet.spectra.scaling import LabelScale
 
 __all__ = [
     "ELEMENTS",
     "KNOWN",
     "Frame",
+    "LabelScale",
     "LabelSpec",
     "Labels",
     "LineSpread",

@@ -111,7 +111,7 @@ def from_table(table: Table) -> Spectra:
     """
     absent = [name for name in ("flux", "ivar", "mask") if name not in table.colnames]
     about: Mapping[str, Any] = table.meta or {}
-    if absent or "wavelength" not in about:
+    if absent or "medium" not in about:
         raise GridError(
             f"A table of spectra has columns flux, ivar, mask and wavelengths in its meta; "
             f"this one lacks {', '.join(absent) or 'the wavelengths'}."
@@ -119,7 +119,7 @@ def from_table(table: Table) -> Spectra:
     flux = u.Quantity(table["flux"])
     others = [name for name in table.colnames if name not in ("flux", "ivar", "mask")]
     return Spectra(
-        WavelengthGrid.from_dict(dict(about)),
+        WavelengthGrid.from_dict(about),
         flux.value,
         u.Quantity(table["ivar"]).value,
         np.asarray(table["mask"], dtype=bool),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -172,20 +173,23 @@ class WavelengthGrid:
         return f"WavelengthGrid({self.describe()}, {len(self.chips)} chip(s))"
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready description that holds every wavelength."""
+        """A JSON-ready description from which every wavelength comes back.
+
+        Even grids are written as start, step and number, others as the list of wavelengths.
+        """
         return {
-            "wavelength": self.wavelength.tolist(),
+            **_axis_to_dict(self.wavelength),
             "medium": self.medium,
             "chips": [list(chip) for chip in self.chips],
             "lsf": None if self.lsf is None else self.lsf.to_dict(),
         }
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> WavelengthGrid:
+    def from_dict(cls, data: Mapping[str, Any]) -> WavelengthGrid:
         """The inverse of `to_dict`."""
         lsf = data.get("lsf")
         return cls(
-            np.asarray(data["wavelength"], dtype=float),
+            _axis_from_dict(data),
             data["medium"],
             tuple((a, b) for a, b in data.get("chips", ())),
             None if lsf is None else LineSpread.from_dict(lsf),
@@ -196,6 +200,30 @@ def doppler_factor(velocity: ArrayLike) -> FloatArray:
     """Observed over emitted wavelength for a radial velocity in km/s (relativistic)."""
     beta = np.asarray(velocity, dtype=float) / 299792.458
     return np.sqrt((1.0 + beta) / (1.0 - beta))
+
+
+def _axis_to_dict(wave: FloatArray) -> dict[str, Any]:
+    for name, axis in (("linear", wave), ("log10", np.log10(wave))):
+        start, step = float(axis[0]), float((axis[-1] - axis[0]) / (axis.size - 1))
+        for digits in (9, 17):  # round numbers where they are as good
+            spelled = {name: [round(start, digits), round(step, digits), wave.size]}
+            if np.max(np.abs(_axis_from_dict(spelled) - wave)) < 1e-6:
+                return spelled
+    return {"wavelength": wave.tolist()}
+
+
+def _axis_from_dict(data: Mapping[str, Any]) -> FloatArray:
+    for name in ("linear", "log10"):
+        if name in data:
+            start, step, n = data[name]
+            axis = start + step * np.arange(int(n))
+            return axis if name == "linear" else 10.0**axis
+    if "wavelength" not in data:
+        raise GridError(
+            "A grid is described by linear or log10 (start, step, number) or by the list "
+            f"wavelength; received {', '.join(data) or 'nothing'}."
+        )
+    return np.asarray(data["wavelength"], dtype=float)
 
 
 def _check_wavelength(wave: FloatArray) -> None:
