@@ -276,7 +276,9 @@ static void first_inputs(const float *dh, const float *w, sizes s, float *dx) {
         }
 }
 
-/* Padded sums to torch's layouts, one after another: w1, b1, w2, b2. */
+#define N_WEIGHTS (F1 * (CIN * K + 1) + F2 * (F1 * K + 1))
+
+/* Padded sums, added to torch's layouts, one after another: w1, b1, w2, b2. */
 static void unpack(const sums *t, float *out) {
     for (int f = 0; f < F1; f++)
         for (int i = 0; i < CIN * K; i++) *out++ += t->w1[i * F1P + f];
@@ -334,6 +336,7 @@ int starnet_backward(const float *x, int64_t n, int n_in, const float *w1, const
         }
         free(xs), free(h), free(dh), free(gm), free(at);
     }
+    if (dw) memset(dw, 0, sizeof(float) * N_WEIGHTS);
     for (int t = 0; dw && !failed && t < threads; t++) unpack(all + t, dw);
     free(reach), free(all);
     return failed;

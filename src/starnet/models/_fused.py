@@ -81,7 +81,7 @@ def _plain_float32(tensors: Sequence[Tensor]) -> bool:
     """Whether raw memory may be handed to C, and nothing is being traced or transformed."""
     if (
         torch.compiler.is_compiling()
-        or torch.jit.is_tracing()
+        or torch._C._get_tracing_state() is not None
         or torch.onnx.is_in_onnx_export()
         or torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
@@ -134,9 +134,7 @@ class _ConvBlock(torch.autograd.Function):
         xp, *others = [t.data_ptr() for t in held]
         backward = _library(ctx.shape).starnet_backward
         _check(
-            backward(
-                xp, x.shape[0], x.shape[2], *others, _at(place), _at(dw), _at(dx), _threads(x)
-            )
+            backward(xp, x.shape[0], x.shape[2], *others, _at(place), _at(dw), _at(dx), _threads(x))
         )
         if dw is None:
             return dx, None, None, None, None, None
@@ -150,9 +148,7 @@ def _differentiable(
     """The gradient by torch operations, so that it has a gradient itself."""
     inputs = (x, *weights)
     wanted = [t for t, need in zip(inputs, needs, strict=True) if need]
-    found = iter(
-        torch.autograd.grad(_torch_block(x, weights, shape), wanted, g, create_graph=True)
-    )
+    found = iter(torch.autograd.grad(_torch_block(x, weights, shape), wanted, g, create_graph=True))
     return [next(found) if need else None for need in needs]
 
 

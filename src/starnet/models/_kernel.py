@@ -7,6 +7,7 @@ folder shared by different machines never serves code for the wrong one.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -31,7 +32,9 @@ FLAGS = (
     ("-mcpu=native",),
     (),
 )
-MAX_POOL = 32  # places of a maximum share a byte with the mark of a dead one, and a loop is unrolled
+MAX_POOL = (
+    32  # places of a maximum share a byte with the mark of a dead one, and a loop is unrolled
+)
 MAX_KERNEL = 32  # scratch arrays carry enough spare room for kernels up to this length
 MAX_FILTERS = 256
 
@@ -153,10 +156,8 @@ def _processor(compiler: str) -> bytes:
     if info.exists():
         lines = info.read_text(errors="replace").splitlines()
         facts += sorted({line for line in lines if line.startswith(("flags", "model", "Features"))})
-    try:
+    with contextlib.suppress(OSError):
         facts.append(str(os.stat(path).st_mtime_ns))
-    except OSError:
-        pass
     return "\n".join(facts).encode()
 
 

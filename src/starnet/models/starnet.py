@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from itertools import pairwise
+from typing import Literal, cast, get_args
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from starnet.errors import ConfigError
-from starnet.models._fused import conv_block
+from starnet.models._fused import Weights, conv_block
 from starnet.models.registry import register
 
 Padding = Literal["valid", "same"]
@@ -92,13 +93,9 @@ class StarNet(nn.Module):
         super().__init__()
         self.config = config
         channels = (config.n_channels, *config.filters)
-        self.convs = nn.ModuleList(
-            nn.Conv1d(a, b, config.kernel) for a, b in zip(channels, channels[1:], strict=False)
-        )
+        self.convs = nn.ModuleList(nn.Conv1d(a, b, config.kernel) for a, b in pairwise(channels))
         nodes = (config.n_features, *config.dense)
-        self.dense = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(nodes, nodes[1:], strict=False)
-        )
+        self.dense = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(nodes))
         self.head = nn.Linear(nodes[-1], config.n_labels)
         self.apply(_he_normal)
 
@@ -113,11 +110,9 @@ class StarNet(nn.Module):
     def _convolved(self, x: Tensor) -> Tensor:
         config = self.config
         if len(self.convs) == 2:
-            first, last = self.convs
-            return conv_block(
-                x, first.weight, first.bias, last.weight, last.bias,
-                pool=config.pool, same=config.padding == "same",
-            )  # fmt: skip
+            weights = [p for conv in self.convs for p in (conv.weight, conv.bias)]
+            same = config.padding == "same"
+            return conv_block(x, *cast(Weights, weights), pool=config.pool, same=same)
         if not self.convs:
             return x
         total = config.kernel - 1 if config.padding == "same" else 0

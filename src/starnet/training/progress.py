@@ -1,0 +1,79 @@
+"""Progress of a run: a bar on a terminal, a line per epoch elsewhere, or nothing."""
+
+from __future__ import annotations
+
+import math
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from starnet.training.history import Epoch
+
+
+class TrainingProgress:
+    """Shows epoch, losses and spectra per second.
+
+    Parameters
+    ----------
+    show : bool
+        False for silence.
+    n_epochs, n_spectra : int
+        Length of the run, and spectra in one epoch.
+    """
+
+    def __init__(self, show: bool, n_epochs: int, n_spectra: int) -> None:
+        self._show, self._n_epochs, self._n_spectra = show, n_epochs, n_spectra
+        self._console = Console(stderr=True)
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        if show and self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[note]}"),
+                TimeRemainingColumn(),
+                console=self._console,
+            )
+            self._task = self._bar.add_task("epoch", total=n_epochs * n_spectra, note="")
+        self._last: Epoch | None = None
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def at(self, epoch: int, done: int, loss: float, rate: float) -> None:
+        """In epoch ``epoch`` (from 1), after ``done`` spectra, at ``rate`` spectra per second."""
+        if self._bar is None:
+            return
+        note = f"loss {loss:.4f}"
+        if self._last is not None and not math.isnan(self._last.valid_loss):
+            note += f"  validation {self._last.valid_loss:.4f}"
+        self._bar.update(
+            self._task,
+            completed=(epoch - 1) * self._n_spectra + done,
+            description=f"epoch {epoch}/{self._n_epochs}",
+            note=f"{note}  {rate:,.0f} spectra/s",
+        )
+
+    def epoch_done(self, row: Epoch) -> None:
+        """An epoch is over."""
+        self._last = row
+        if not self._show or self._bar is not None:
+            return
+        self._console.print(
+            f"epoch {row.epoch}/{self._n_epochs}  loss {row.train_loss:.4f}  "
+            f"validation {row.valid_loss:.4f}  rate {row.lr:.2g}  {row.seconds:.1f} s",
+            highlight=False,
+        )

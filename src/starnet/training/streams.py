@@ -1,0 +1,100 @@
+"""What training reads: batches of arrays in an order fixed by seed and epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from starnet.errors import DataError
+
+
+class Batch(NamedTuple):
+    """Some spectra with their labels.
+
+    Attributes
+    ----------
+    inputs : (B, C, P) float32
+        Network input, finite everywhere.
+    targets : (B, L) float32
+        Scaled labels; NaN where missing.
+    weights : (B, L) float32 or None
+        How much each label counts; None for equal weights.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray | None = None
+
+
+class Stream(Protocol):
+    """Anything that yields every spectrum once per epoch.
+
+    Equal arguments of `batches` shall give equal batches in equal order, also in another
+    process: resuming bit for bit rests on it. What a stream yields shall have the attributes of
+    `Batch`.
+    """
+
+    @property
+    def n_spectra(self) -> int:
+        """Spectra in one epoch."""
+        ...
+
+    def batches(self, batch_size: int, *, seed: int, epoch: int) -> Iterator[Batch]:
+        """The batches of one epoch; the last may be smaller."""
+        ...
+
+
+class ArrayStream:
+    """A stream over arrays in memory (or memory maps).
+
+    Parameters
+    ----------
+    inputs : (N, C, P) array
+    targets : (N, L) array
+        NaN where missing.
+    weights : (N, L) array, optional
+    shuffle : bool
+        New order in every epoch; switch it off for validation.
+    """
+
+    def __init__(
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        weights: np.ndarray | None = None,
+        *,
+        shuffle: bool = True,
+    ) -> None:
+        if inputs.ndim != 3 or targets.ndim != 2 or len(inputs) != len(targets):
+            raise DataError(
+                "inputs must be (N, C, P) and targets (N, L) with the same N; "
+                f"received {inputs.shape} and {targets.shape}."
+            )
+        if weights is not None and weights.shape != targets.shape:
+            raise DataError(
+                f"weights must have the shape of targets, {targets.shape}; "
+                f"received {weights.shape}."
+            )
+        self.inputs, self.targets, self.weights = inputs, targets, weights
+        self.shuffle = shuffle
+
+    @property
+    def n_spectra(self) -> int:
+        """Spectra in one epoch."""
+        return len(self.inputs)
+
+    def batches(self, batch_size: int, *, seed: int, epoch: int) -> Iterator[Batch]:
+        """The batches of one epoch."""
+        n = self.n_spectra
+        rng = np.random.default_rng([seed, epoch])
+        order = rng.permutation(n) if self.shuffle else np.arange(n)
+        for start in range(0, n, batch_size):
+            rows = order[start : start + batch_size]
+            weights = None if self.weights is None else _float32(self.weights[rows])
+            yield Batch(_float32(self.inputs[rows]), _float32(self.targets[rows]), weights)
+
+
+def _float32(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values, dtype=np.float32)
