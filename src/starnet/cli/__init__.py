@@ -1,0 +1,6 @@
+"""The command line, one file for each verb."""
+
+from starnet.cli import dataset, demo, download, info, plot, predict, train
+from starnet.cli._app import app, main
+
+__all__ = ["app", "dataset", "demo", "download", "info", "main", "plot", "predict", "train"]

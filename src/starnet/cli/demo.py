@@ -1,0 +1,86 @@
+"""`starnet demo`: the main job from end to end on real labelled spectra."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from starnet.cli._app import app, console
+from starnet.cli.train import report
+from starnet.errors import DataError, ReadError
+
+TABLES = ("labels.*", "MILES_params.db", "*.csv", "*.ecsv", "*.parquet", "params*.txt")
+"""Label tables, in the order in which a folder is searched for them."""
+
+
+@app.command()
+def demo(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of spectra with a label table. Default: fetch MILES."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Label table. Default: one found in the folder.")
+    ] = None,
+    key: Annotated[
+        str, typer.Option(help="Column of the table that names the star. Default: found.")
+    ] = "",
+    recipe: Annotated[str, typer.Option(help="A recipe by name, or a YAML file.")] = "miles",
+    out: Annotated[Path, typer.Option(help="Folder for everything that is made.")] = Path("demo"),
+) -> None:
+    """Build a data set, train, predict held-out stars, compare, and draw.
+
+    With --data it runs on a folder of spectra with a label table; without it, the MILES library
+    is fetched from its public source.
+    """
+    from starnet.dataset import build, open_dataset
+    from starnet.surveys.download import fetch_miles
+    from starnet.training import load_recipe, train_model
+
+    folder = fetch_miles(out / "miles") if data is None else data
+    if not folder.is_dir():
+        raise ReadError(
+            f"There is no folder {folder}. Give one with spectra: make demo DATA=folder"
+        )
+    table = labels or _find_table(folder)
+    store = out / "spectra.zarr"
+    console.rule("1  spectra and labels")
+    built = build(folder, table, store, key=key or _find_key(table), overwrite=True)
+    built.show(console)
+    console.rule("2  training")
+    chosen = load_recipe(recipe)
+    dataset = open_dataset(store)
+    result = train_model(
+        dataset,
+        chosen,
+        name="demo",
+        on_member=lambda i, n: console.print(f"network {i + 1} of {n}") if n > 1 else None,
+    )
+    result.model.save(out / "model", overwrite=True)
+    console.rule("3  stars that the networks have not seen")
+    report(result, dataset, out)
+    figures = ", ".join(sorted(path.name for path in out.glob("*.png")))
+    console.print(f"in {out}: model, test.ecsv, residuals.ecsv, {figures}", soft_wrap=True)
+    console.print(
+        f"label your own spectra: starnet predict {out / 'model'} FILES --out labels.fits"
+    )
+
+
+def _find_table(folder: Path) -> Path:
+    for pattern in TABLES:
+        found = sorted(folder.glob(pattern))
+        if found:
+            return found[0]
+    raise DataError(
+        f"No label table was found in {folder} (looked for {', '.join(TABLES)}). Name it with "
+        "--labels (make demo DATA=folder LABELS=table)."
+    )
+
+
+def _find_key(table: Path) -> str:
+    """The column that names the star, by the names that such columns usually have."""
+    from starnet.dataset.table import guess_key
+
+    return guess_key(table)

@@ -1,0 +1,91 @@
+"""`starnet predict`: spectra to a label table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from starnet.cli._app import ConfigOption, app, console, save_config, track, words
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model folder.")],
+    spectra: Annotated[
+        list[str],
+        typer.Argument(help="Files, folders, globs, @lists of files, or a data set (.zarr)."),
+    ],
+    out: Annotated[Path, typer.Option(help="Label table: .fits, .ecsv, .parquet or .csv.")] = Path(
+        "labels.fits"
+    ),
+    survey: Annotated[
+        str, typer.Option(help="Read every file as this survey's instead of identifying it.")
+    ] = "",
+    visits: Annotated[
+        bool, typer.Option(help="Label single visits, not their combination.")
+    ] = False,
+    mask_bits: Annotated[
+        str, typer.Option(help="Pixel mask bits that are bad, by number or name, comma-separated.")
+    ] = "",
+    error_floor: Annotated[
+        float, typer.Option(min=0.0, help="Smallest error as a fraction of the flux.")
+    ] = 0.0,
+    medium: Annotated[str, typer.Option(help="vacuum or air, for files that do not say.")] = "",
+    frame: Annotated[str, typer.Option(help="rest or observed, for files that do not say.")] = "",
+    max_masked: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Flag spectra with more masked pixels.")
+    ] = 0.2,
+    part_size: Annotated[int, typer.Option(min=1, help="Files between two savings.")] = 1000,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    config: ConfigOption = None,
+) -> None:
+    """Label every spectrum with a trained model.
+
+    Every file gives at least one row. A file that cannot be read, or does not fit the model, is
+    flagged, says why in the column `message`, and never stops the others. Run the same command
+    again after an interruption and it goes on where it was.
+    """
+    from starnet.artifact import load_model
+    from starnet.catalog import label_dataset, make_catalog
+    from starnet.inference import Predictor
+    from starnet.surveys import ReadOptions
+    from starnet.training import choose_device
+
+    predictor = Predictor(
+        load_model(model), max_masked=max_masked, device=str(choose_device(device))
+    )
+    options = ReadOptions(
+        mask_bits=tuple(int(b) if b.isdigit() else b for b in words(mask_bits)) or None,
+        error_floor=error_floor,
+        visits=visits,
+        medium=medium or None,  # type: ignore[arg-type]
+        frame=frame or None,  # type: ignore[arg-type]
+    )
+    if len(spectra) == 1 and spectra[0].rstrip("/").endswith(".zarr"):
+        report = label_dataset(predictor, spectra[0], out, track=_progress)
+    else:
+        report = make_catalog(
+            predictor,
+            spectra,
+            out,
+            survey=survey or None,
+            options=options,
+            part_size=part_size,
+            track=_progress,
+        )
+    save_config(out.with_name(f"{out.name}.config.yaml"))
+    for file, reason in report.failures[:20]:
+        console.print(f"[yellow]no label:[/] {file}: {reason}", soft_wrap=True, markup=True)
+    if len(report.failures) > 20:
+        console.print(f"... and {len(report.failures) - 20} more: see the column message")
+    console.print(
+        f"{report.path}: {report.n_spectra} spectra of {report.n_files} files, "
+        f"{report.n_failed} without labels, {report.n_flagged} flagged",
+        soft_wrap=True,
+    )
+
+
+def _progress(items):
+    return track(items, "labelling")

@@ -1,0 +1,212 @@
+"""From a data set and a recipe to a model: split, scale, fit each member, put together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import QTable
+from numpy.typing import NDArray
+from torch import nn
+
+from starnet import __version__
+from starnet.artifact import Model, network_inputs
+from starnet.dataset import SpectraDataset, SpectraStream, split_by_star
+from starnet.errors import TrainingError
+from starnet.models import build_network, gather
+from starnet.spectra import Labels, LabelScale
+from starnet.training.history import History
+from starnet.training.loop import fit
+from starnet.training.recipe import Recipe
+from starnet.training.streams import ArrayStream, Stream
+
+Rows = NDArray[np.int64]
+IN_MEMORY = 1.5e9
+"""Bytes of prepared spectra that are kept in memory instead of being read anew each epoch."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """A model and how it came about.
+
+    Attributes
+    ----------
+    model : Model
+    histories : tuple of History
+        One for each member.
+    rows : (array, array, array)
+        Rows of the data set that were for training, validation and test.
+    """
+
+    model: Model
+    histories: tuple[History, ...]
+    rows: tuple[Rows, Rows, Rows]
+
+    def split_table(self, dataset: SpectraDataset) -> QTable:
+        """Which spectrum was for what: ``id``, ``star``, ``part``."""
+        part = np.full(len(dataset), "", dtype="U10")
+        for rows, name in zip(self.rows, ("train", "valid", "test"), strict=True):
+            part[rows] = name
+        return QTable({"id": dataset.ids, "star": dataset.stars, "part": part})
+
+
+def train_model(
+    dataset: SpectraDataset,
+    recipe: Recipe,
+    *,
+    rows: tuple[Rows, Rows, Rows] | None = None,
+    name: str = "starnet",
+    checkpoint_dir: str | Path | None = None,
+    progress: bool = True,
+    on_member: Callable[[int, int], None] | None = None,
+) -> TrainingResult:
+    """Train a model on a data set.
+
+    Scales and everything else that is fitted see the training stars alone; validation stars
+    decide when to stop; test stars are not looked at.
+
+    Parameters
+    ----------
+    dataset : SpectraDataset
+    recipe : Recipe
+    rows : (train, valid, test), optional
+        Rows for each purpose instead of the recipe's split by star.
+    name : str
+        Name of the model.
+    checkpoint_dir : path, optional
+        Where checkpoints are kept; the same call goes on from them.
+    progress : bool
+    on_member : callable, optional
+        Called with (member, number of members) before each.
+
+    Raises
+    ------
+    TrainingError
+        If no star is left to train on, or the loss becomes NaN.
+    LabelError
+        If a label is not in the data set or does not vary.
+    GridError, FrameError
+        If the preprocessing does not fit the data set.
+    """
+    names = recipe.labels or dataset.label_names
+    labels = dataset.labels.select(names)
+    rows = rows or _split(dataset, labels, recipe)
+    train, valid, _ = rows
+    scale = LabelScale.fit(labels[train], log10=recipe.log10)
+    targets = scale.forward(labels.values)
+    source = _Source(dataset, recipe, targets, train, valid)
+    networks, histories = [], []
+    members = [network for network in recipe.networks for _ in range(recipe.copies)]
+    for i, settings in enumerate(members):
+        if on_member:
+            on_member(i, len(members))
+        folder = None if checkpoint_dir is None else Path(checkpoint_dir) / f"member-{i:02d}"
+        network, history = source.fit_member(settings, i, folder, progress)
+        networks.append(network.cpu())
+        histories.append(history)
+    model = Model(
+        network=gather(networks).eval(),
+        scale=scale,
+        pipeline=recipe.preprocess.deterministic(),
+        input_grid=dataset.grid,
+        input_frame=dataset.frame,
+        mask_channel=recipe.mask_channel,
+        name=name,
+        provenance=_provenance(dataset, recipe, rows, histories),
+    )
+    return TrainingResult(model, tuple(histories), rows)
+
+
+class _Source:
+    """Feeds the members of an ensemble from one data set."""
+
+    def __init__(
+        self, dataset: SpectraDataset, recipe: Recipe, targets: Any, train: Rows, valid: Rows
+    ) -> None:
+        self.dataset, self.recipe, self.targets = dataset, recipe, targets
+        self.train, self.valid = train, valid
+        self.grid = recipe.preprocess.output_grid(dataset.grid, dataset.frame)[0]
+        self.channels = 2 if recipe.mask_channel else 1
+        self.fixed: dict[str, NDArray[Any]] = {}
+
+    def fit_member(
+        self, settings: Any, number: int, folder: Path | None, progress: bool
+    ) -> tuple[nn.Module, History]:
+        seed = self.recipe.seed + number
+        sizes = {"n_pixels": self.grid.n_pixels, "n_labels": self.targets.shape[1]}
+        network = build_network({**settings, **sizes, "n_channels": self.channels}, seed=seed)
+        config = dataclasses.replace(self.recipe.training, seed=seed)
+        train = self._stream(self._bag(number), "train", shuffle=True)
+        valid = self._stream(self.valid, "valid", shuffle=False) if len(self.valid) else None
+        history = fit(network, train, valid, config, checkpoint_dir=folder, progress=progress)
+        return network, history
+
+    def _bag(self, number: int) -> Rows:
+        """Training rows of a member: all, or those of a random part of the stars."""
+        if self.recipe.bagging == 1.0:
+            return self.train
+        rng = np.random.default_rng([self.recipe.seed, number])
+        stars, inverse = np.unique(self.dataset.stars[self.train], return_inverse=True)
+        chosen = rng.permutation(len(stars)) < round(self.recipe.bagging * len(stars))
+        return self.train[chosen[inverse]]
+
+    def _stream(self, rows: Rows, part: str, *, shuffle: bool) -> Stream:
+        pipeline = self.recipe.preprocess
+        augmented = shuffle and pipeline.random
+        size = 4 * self.channels * self.grid.n_pixels * (len(self.train) + len(self.valid))
+        if not augmented and size <= IN_MEMORY:
+            return ArrayStream(self._prepared(rows), self.targets[rows], shuffle=shuffle)
+        return SpectraStream(
+            self.dataset,
+            rows,
+            targets=self.targets[rows],
+            transform=pipeline if augmented else pipeline.deterministic(),
+            mask_channel=self.recipe.mask_channel,
+            shuffle=shuffle,
+        )
+
+    def _prepared(self, rows: Rows) -> NDArray[Any]:
+        """Inputs of some rows, from memory: all of them are prepared once."""
+        if not self.fixed:
+            every = np.sort(np.concatenate([self.train, self.valid]))
+            spectra = self.recipe.preprocess.deterministic()(self.dataset.read(every))
+            inputs = network_inputs(spectra, mask_channel=self.recipe.mask_channel)
+            self.fixed = {"rows": every, "inputs": inputs}
+        return self.fixed["inputs"][np.searchsorted(self.fixed["rows"], rows)]
+
+
+def _split(dataset: SpectraDataset, labels: Labels, recipe: Recipe) -> tuple[Rows, Rows, Rows]:
+    """Rows by star; those without any label are for nothing."""
+    useful = np.flatnonzero(np.isfinite(labels.values).any(axis=1))
+    if useful.size == 0:
+        raise TrainingError(
+            f"No spectrum of the data set has any of the labels {', '.join(labels.names)}."
+        )
+    parts = split_by_star(dataset.stars[useful], recipe.split, recipe.seed)
+    train, valid, test = (useful[part] for part in parts)
+    return train, valid, test
+
+
+def _provenance(
+    dataset: SpectraDataset, recipe: Recipe, rows: tuple[Rows, ...], histories: list[History]
+) -> dict[str, Any]:
+    stars = dataset.stars
+    parts = zip(("train", "valid", "test"), rows, strict=True)
+    return {
+        "starnet_version": __version__,
+        "recipe": recipe.to_dict(),
+        "spectra": {name: len(part) for name, part in parts},
+        "stars": {
+            name: len(np.unique(stars[part]))
+            for name, part in zip(("train", "valid", "test"), rows, strict=True)
+        },
+        "dataset": dataset.provenance,
+        "members": [
+            {"epochs": len(h), "best_epoch": h.best_epoch, "stopped_early": h.stopped_early}
+            for h in histories
+        ],
+    }
