@@ -192,7 +192,7 @@ def apogee_items(
     product = APOGEE_ALIASES.get(product, product)
     values = _choose("release", release, APOGEE_RELEASES)
     _choose("product", product, dict.fromkeys(("apStar", "aspcapStar", "apVisit"), ""))
-    needs = _columns(APOGEE_PATHS[product]) - values.keys() - {"prefix"}
+    needs = {"apogee_id"} | _columns(APOGEE_PATHS[product]) - values.keys() - {"prefix"}
     table = read_ids(ids, "apogee_id")
     lacking = sorted(needs - set(table.colnames))
     if not lacking:
@@ -304,7 +304,7 @@ def _columns(template: str) -> set[str]:
 def _unsafe(row: Mapping[str, str]) -> str:
     """Sentence about a value that must not become part of a path, or an empty string."""
     for key, value in row.items():
-        if not re.fullmatch(r"[\w+][\w+. -]*", value):
+        if not re.fullmatch(r"[\w+-][\w+. -]*", value):
             return f"{key} {value!r} cannot be part of a file name; correct the id list."
     return ""
 

@@ -29,8 +29,10 @@ from starnet.surveys._transfer import Transfer, sha1_of, writing
 from starnet.surveys.archives import MILES_PARAMETERS, MILES_TAR, Item, miles_items
 
 MAX_WORKERS = 16
-# After so many files in a row without any answer, the rest is not tried.
-GIVE_UP_AFTER = 4
+THREAD = "starnet download"
+# After so many files in a row without any answer the rest is not tried: soon when nothing ever
+# answered, later when something did and the line may come back.
+GIVE_UP_AFTER, GIVE_UP_LATER = 4, 32
 MILES_LARGEST = 2 << 30
 
 
@@ -125,7 +127,8 @@ class _Job:
         self.sums = Sums(session) if checksums else None
         self.outcomes: dict[int, Outcome] = {}
         self.fatal: list[BaseException] = []
-        self.silent = 0  # files in a row that met no answer at all
+        self.silent = 0  # addresses in a row that gave no answer at all
+        self.patience = GIVE_UP_AFTER
 
     def run(self, workers: int) -> tuple[Outcome, ...]:
         todo: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -133,7 +136,8 @@ class _Job:
             todo.put(index)
         # Daemons, so that a silent archive cannot hold the program back after Ctrl-C.
         threads = [
-            threading.Thread(target=self._work, args=(todo,), daemon=True) for _ in range(workers)
+            threading.Thread(target=self._work, args=(todo,), name=f"{THREAD} {i}", daemon=True)
+            for i in range(workers)
         ]
         for thread in threads:
             thread.start()
@@ -174,7 +178,7 @@ class _Job:
         reasons: list[str] = []
         for url in urls:
             by_hand = f"Fetch {url} by hand and put it at {target}."
-            if self.silent >= GIVE_UP_AFTER:
+            if self.silent >= self.patience:
                 host = urlsplit(url).netloc
                 reasons.append(
                     f"Not tried, since {host} answered none of the last files. {by_hand}"
@@ -182,17 +186,20 @@ class _Job:
                 break
             try:
                 verified = self._fetch(index, item, url, target)
-                self.silent = 0
+                self._answered()
                 size = target.stat().st_size
                 return Outcome(item.name, "downloaded", target, url, size=size, verified=verified)
             except UnreachableError as error:
                 self.silent += 1
                 reasons.append(f"{_sentence(error)} {by_hand}")
             except FetchError as error:
-                self.silent = 0
+                self._answered()
                 absent = isinstance(error, AbsentError)
                 reasons.append(f"{_sentence(error)} {f'Asked for {url}.' if absent else by_hand}")
         return Outcome(item.name, "failed", target, urls[-1], reason=" ".join(reasons))
+
+    def _answered(self) -> None:
+        self.silent, self.patience = 0, GIVE_UP_LATER
 
     def _fetch(self, index: int, item: Item, url: str, target: Path) -> str:
         def report(have: int, whole: int | None) -> None:
@@ -231,7 +238,8 @@ def fetch_miles(
         Gets the spectra, in the archive's own folder, and ``paramsMILES_v9.1.txt``. When both
         are there already nothing is fetched.
     base_url, progress, options
-        As in `download`.
+        As in `download`; one retry unless `options` say otherwise, so that a machine without a
+        network hears so soon.
 
     Returns
     -------
@@ -251,6 +259,7 @@ def fetch_miles(
         return folder
     items = miles_items()
     todo = items[1:] if library.is_dir() else items
+    options = {"retries": 1} | options
     report = download(todo, folder, base_url=base_url, progress=progress, **options)
     if report.failed:
         raise DownloadError(_miles_by_hand(report.failed[0].reason.split(". ")[0], folder))
