@@ -1,0 +1,372 @@
+"""A small FITS reader for spectra: headers, images and binary tables, read where they lie.
+
+The general reader of astropy spends some ten milliseconds on the headers of an apStar file of
+which four arrays of one row are wanted. Here a header card is decoded when it is asked for, an
+image gives the rows that are asked for, and a file that ends too early says so. Format: FITS
+Standard 4.0 (https://fits.gsfc.nasa.gov/fits_standard.html), sections 3, 4 and 7.3.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from starnet.errors import ReadError
+
+BLOCK = 2880
+FIRST = 24 * BLOCK  # read at once: the headers that tell what a file is
+LONGEST = 4000 * BLOCK  # no header is longer; rubbish without an END card might seem to be
+MAPPED = 64 * 1024 * 1024  # tables larger than this are mapped into memory, not read
+IMAGE_TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+TABLE_TYPES = {
+    "L": "S1",
+    "B": "u1",
+    "I": ">i2",
+    "J": ">i4",
+    "K": ">i8",
+    "E": ">f4",
+    "D": ">f8",
+    "C": ">c8",
+    "M": ">c16",
+    "P": ">2i4",
+    "Q": ">2i8",
+}
+
+
+class Header:
+    """The cards of one header, decoded when asked for."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._cards: dict[str, bytes] = {}
+        for start in range(0, len(raw), 80):
+            if raw[start + 8 : start + 10] == b"= ":
+                name = raw[start : start + 8].rstrip().decode("ascii", "replace")
+                self._cards.setdefault(name, raw[start + 10 : start + 80])
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._cards
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cards)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Value of a card: str, bool, int or float; the default if absent or blank."""
+        card = self._cards.get(name)
+        value = None if card is None else _value(card)
+        return default if value is None else value
+
+    def number(self, *names: str) -> float:
+        """The first of several cards that holds a finite number, or NaN."""
+        for name in names:
+            value = self.get(name)
+            if isinstance(value, (int, float)) and math.isfinite(value):
+                return float(value)
+        return math.nan
+
+    def text(self, *names: str) -> str:
+        """The first of several cards that is not blank, as text, or an empty string."""
+        for name in names:
+            value = self.get(name)
+            if value not in (None, ""):
+                return str(value).strip()
+        return ""
+
+    def integer(self, name: str, default: int = 0) -> int:
+        """A whole number, or the default if the card is absent or is not one."""
+        value = self.get(name)
+        return value if isinstance(value, int) else default
+
+
+@dataclass(frozen=True)
+class Hdu:
+    """A header and where its data lie in the file."""
+
+    header: Header
+    start: int
+    size: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the data, slowest axis first; empty without data."""
+        n = self.header.integer("NAXIS")
+        return tuple(self.header.integer(f"NAXIS{i}") for i in range(n, 0, -1))
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it is a binary table."""
+        return self.header.text("XTENSION") == "BINTABLE"
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is an image, the primary one included."""
+        return self.header.text("XTENSION") in ("", "IMAGE")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of a table's columns in lower case."""
+        head = self.header
+        n = head.integer("TFIELDS") if self.is_table else 0
+        return tuple(head.text(f"TTYPE{i}").lower() for i in range(1, n + 1))
+
+    @property
+    def end(self) -> int:
+        """Where the next header starts."""
+        return self.start + -(-self.size // BLOCK) * BLOCK
+
+
+class FitsTable:
+    """Columns of a binary table; names are in lower case."""
+
+    def __init__(self, header: Header, rows: NDArray[Any], names: tuple[str, ...]) -> None:
+        self._header = header
+        self._rows = rows
+        self.names = names
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def column(self, *names: str) -> NDArray[Any]:
+        """The first of several columns that is there, in native byte order and scaled.
+
+        Raises
+        ------
+        ReadError
+            If none is there.
+        """
+        for name in names:
+            if name in self.names:
+                return self._column(self.names.index(name))
+        raise ReadError(
+            f"the table has no column {' or '.join(names)}; it has {', '.join(self.names[:40])}"
+        )
+
+    def _column(self, index: int) -> NDArray[Any]:
+        data = self._rows[f"c{index}"]
+        if data.dtype.kind == "S":
+            return np.char.strip(np.char.decode(data, "ascii", "replace"))
+        out = data.astype(data.dtype.newbyteorder("="))
+        scale = self._header.get(f"TSCAL{index + 1}", 1)
+        zero = self._header.get(f"TZERO{index + 1}", 0)
+        return out if (scale, zero) == (1, 0) else out * scale + zero
+
+
+class FitsFile:
+    """A FITS file, plain or gzipped. Headers are read one after the other, as far as needed.
+
+    Parameters
+    ----------
+    path : Path
+    peek : bool
+        Read the beginning of a gzipped file only, which is enough to tell what it is.
+
+    Raises
+    ------
+    ReadError
+        If it is no FITS file or, sooner or later, if it ends too early. Messages do not name the
+        file: the caller does.
+    """
+
+    def __init__(self, path: Path, *, peek: bool = False) -> None:
+        self._path = path
+        self._file = path.open("rb", buffering=0)
+        self._hdus: list[Hdu] = []
+        try:
+            self._first = self._file.read(FIRST)
+            self.size = os.fstat(self._file.fileno()).st_size
+            self.gzipped = self._first[:2] == b"\x1f\x8b"
+            if self.gzipped:
+                self._first = self._unzip(peek)
+                self.size = len(self._first)
+        except BaseException:
+            self.close()
+            raise
+
+    def _unzip(self, peek: bool) -> bytes:
+        try:
+            if peek:
+                return zlib.decompressobj(wbits=31).decompress(self._first)
+            return gzip.decompress(self._path.read_bytes())
+        except (EOFError, zlib.error, OSError) as error:
+            raise ReadError(f"its gzip stream is damaged or truncated ({error})") from error
+
+    def close(self) -> None:
+        """Close the file; again is harmless."""
+        self._file.close()
+
+    def __enter__(self) -> FitsFile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def beginning(self) -> bytes:
+        """The first bytes, to tell what a file is that is no FITS file."""
+        return self._first[:BLOCK]
+
+    def hdu(self, index: int) -> Hdu:
+        """One header and the place of its data."""
+        while len(self._hdus) <= index:
+            where = self._hdus[-1].end if self._hdus else 0
+            if self._hdus and where >= self.size:
+                raise ReadError(f"it has {len(self._hdus)} HDUs and HDU {index} is needed")
+            self._hdus.append(self._scan(where))
+        return self._hdus[index]
+
+    def get(self, index: int) -> Hdu | None:
+        """One HDU, or None if the file has fewer."""
+        try:
+            return self.hdu(index)
+        except ReadError:
+            return None
+
+    def header(self, index: int = 0) -> Header:
+        """One header."""
+        return self.hdu(index).header
+
+    def check_complete(self) -> None:
+        """Raise `ReadError` unless the last HDU ends where the file does or before."""
+        index = 0
+        while index == 0 or self.hdu(index - 1).end < self.size:
+            last = self.hdu(index)
+            self._require(last.start, last.size, f"HDU {index}")
+            index += 1
+
+    def image(self, index: int, rows: slice | None = None) -> NDArray[Any]:
+        """Data of an image HDU, or some of its rows, in native byte order and scaled.
+
+        Rows that are asked for give an array of two axes whatever the file's.
+        """
+        hdu = self.hdu(index)
+        shape, head = hdu.shape, hdu.header
+        if not hdu.is_image or not shape:
+            raise ReadError(f"HDU {index} is needed as an image and holds none")
+        dtype = np.dtype(IMAGE_TYPES[head.integer("BITPIX")])
+        start, size = hdu.start, hdu.size
+        if rows is not None:
+            shape = (math.prod(shape[:-1]), shape[-1])
+            first, stop, _ = rows.indices(shape[0])
+            width = shape[1] * dtype.itemsize
+            start, size, shape = start + first * width, (stop - first) * width, (stop - first, -1)
+        data = np.frombuffer(self._read(start, size, f"HDU {index}"), dtype)
+        data = data.astype(dtype.newbyteorder("=")).reshape(shape)
+        scale, zero = head.get("BSCALE", 1), head.get("BZERO", 0)
+        return data if (scale, zero) == (1, 0) else data * scale + zero
+
+    def table(self, index: int) -> FitsTable:
+        """A binary table."""
+        hdu = self.hdu(index)
+        if not hdu.is_table:
+            raise ReadError(f"HDU {index} is needed as a binary table and is none")
+        dtype = _row_type(hdu.header)
+        width, n_rows = hdu.header.integer("NAXIS1"), hdu.header.integer("NAXIS2")
+        if dtype.itemsize != width:
+            raise ReadError(f"the columns of HDU {index} make {dtype.itemsize} bytes, not {width}")
+        if width * n_rows > MAPPED and not self.gzipped:
+            self._require(hdu.start, hdu.size, f"HDU {index}")
+            rows = np.memmap(self._path, dtype, "r", hdu.start, (n_rows,))
+        else:
+            rows = np.frombuffer(self._read(hdu.start, width * n_rows, f"HDU {index}"), dtype)
+        return FitsTable(hdu.header, rows, hdu.columns)
+
+    def _scan(self, where: int) -> Hdu:
+        raw, end = b"", -1
+        while end < 0:
+            chunk = self._bytes(where + len(raw), 4 * BLOCK)
+            if not chunk or len(raw) > LONGEST:
+                raise ReadError(
+                    f"it ends inside the header of HDU {len(self._hdus)} (at byte {self.size})"
+                )
+            _check_start(chunk, raw, len(self._hdus))
+            raw += chunk
+            end = _end_card(raw, len(raw) - len(chunk))
+        header = Header(raw[:end])
+        return Hdu(header, where + -(-(end + 80) // BLOCK) * BLOCK, _data_size(header))
+
+    def _bytes(self, start: int, size: int) -> bytes:
+        if start + size <= len(self._first) or self.gzipped:
+            return self._first[start : start + size]
+        self._file.seek(start)
+        return self._file.read(size)
+
+    def _read(self, start: int, size: int, what: str) -> bytes:
+        self._require(start, size, what)
+        return self._bytes(start, size)
+
+    def _require(self, start: int, size: int, what: str) -> None:
+        if start + size > self.size:
+            raise ReadError(
+                f"it is truncated: {what} needs {start + size} bytes and the file has {self.size}"
+            )
+
+
+def _check_start(chunk: bytes, before: bytes, index: int) -> None:
+    expected = b"SIMPLE  =" if index == 0 else b"XTENSION="
+    if not before and not chunk.startswith(expected):
+        what = "it is no FITS file" if index == 0 else f"HDU {index} does not start with XTENSION"
+        raise ReadError(what)
+
+
+def _end_card(raw: bytes, start: int) -> int:
+    """Where the END card stands, looking at cards from ``start`` on, or -1."""
+    at = raw.find(b"END     ", start)
+    while at >= 0 and at % 80:
+        at = raw.find(b"END     ", at + 1)
+    return at
+
+
+def _data_size(header: Header) -> int:
+    axes = [header.integer(f"NAXIS{i}", -1) for i in range(1, header.integer("NAXIS") + 1)]
+    bits = header.integer("BITPIX")
+    if bits not in IMAGE_TYPES or any(n < 0 for n in axes):
+        raise ReadError(f"a header has BITPIX {bits} and axes {axes}, which no FITS file has")
+    if not axes:
+        return 0
+    cells = math.prod(axes)
+    return abs(bits) // 8 * header.integer("GCOUNT", 1) * (header.integer("PCOUNT") + cells)
+
+
+def _row_type(header: Header) -> np.dtype[Any]:
+    fields: list[tuple[Any, ...]] = []
+    for i in range(header.integer("TFIELDS")):
+        form = header.text(f"TFORM{i + 1}")
+        digits = form[: len(form) - len(form.lstrip("0123456789"))]
+        letter, repeat = form[len(digits) : len(digits) + 1], int(digits or 1)
+        if letter == "A":
+            fields.append((f"c{i}", f"S{repeat}"))
+        elif letter == "X":
+            fields.append((f"c{i}", "u1", (-(-repeat // 8),)))
+        elif letter in TABLE_TYPES:
+            fields.append((f"c{i}", TABLE_TYPES[letter], () if repeat == 1 else (repeat,)))
+        else:
+            raise ReadError(f"column {i + 1} has the unknown format {form!r}")
+    return np.dtype(fields)
+
+
+def _value(card: bytes) -> Any:
+    text = card.decode("ascii", "replace").strip()
+    if text.startswith("'"):
+        end = text.find("'", 1)
+        while end >= 0 and text[end + 1 : end + 2] == "'":
+            end = text.find("'", end + 2)
+        return text[1 : end if end > 0 else None].replace("''", "'").rstrip()
+    text = text.split("/", 1)[0].strip()
+    if text in ("T", "F"):
+        return text == "T"
+    for convert in (int, float):
+        try:
+            return convert(text.replace("D", "E") if convert is float else text)
+        except ValueError:
+            continue
+    return None

@@ -1,0 +1,79 @@
+"""MILES: one flux-calibrated star in each file; linear scale in air, at rest, no errors.
+
+http://miles.iac.es (Sanchez-Blazquez et al. 2006, MNRAS 371, 703; resolution of 2.51 A: Falcon-
+Barroso et al. 2011, A&A 532, A95). Files are named by the number of the star: ``m0001V.fits``,
+``s0001.fits``, ``MILES_res2.50_star_m0001V.fits``; the number, four digits, is the ``id``. If the
+library's table ``paramsMILES*.txt`` lies beside, the star's name is taken from it.
+
+There is no mask and there are no errors; pixels without a positive flux (ends of the coverage,
+and noise in the ultraviolet of cool stars) are masked.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from starnet.errors import ReadError
+from starnet.spectra import LineSpread, Spectra, WavelengthGrid
+from starnet.surveys._assemble import assemble
+from starnet.surveys._options import ReadOptions
+from starnet.surveys._registry import Opened, Survey, register
+
+NAME = re.compile(r"(?:^|_)[ms](\d{4})V?(?:\.fits?)?(?:\.gz)?$", re.IGNORECASE)
+FWHM = 2.51  # A, where the header does not say
+
+
+def identify(source: Opened) -> bool:
+    """Named as the library's files are, or said to be MILES by the header; 0.9 A a pixel."""
+    first = source.fits.hdu(0)
+    named = NAME.search(source.path.name) or first.header.text("TPLLIB").upper() == "MILES"
+    step, start = first.header.number("CDELT1", "CD1_1"), first.header.number("CRVAL1")
+    return bool(named) and abs(step - 0.9) < 0.05 and 3000 < start < 4500 and bool(first.shape)
+
+
+def read(source: Opened, options: ReadOptions) -> Spectra:
+    """The star of the file."""
+    fits, head = source.fits, source.fits.header(0)
+    flux = fits.image(0)
+    fits.check_complete()
+    if flux.size != flux.shape[-1]:
+        raise ReadError(f"a MILES file holds one spectrum; this one holds {flux.shape}")
+    flux = flux.ravel()
+    step, at = head.number("CDELT1", "CD1_1"), head.number("CRPIX1")
+    first = head.number("CRVAL1") + (1.0 - (at if at == at else 1.0)) * step
+    width = head.number("FWHM")
+    match = NAME.search(source.path.name)
+    number = match.group(1) if match else source.path.stem
+    return assemble(
+        WavelengthGrid.linear(
+            first, step, flux.size, "air", lsf=LineSpread(fwhm=width if width > 0 else FWHM)
+        ),
+        flux,
+        bad=~(flux > 0),
+        path=source.path,
+        options=options,
+        frame="rest",
+        meta={
+            "id": number,
+            "star": _names(source.path.parent).get(number, number),
+            "survey": "MILES",
+            "kind": "library",
+        },
+    )
+
+
+@lru_cache(maxsize=16)
+def _names(folder: Path) -> dict[str, str]:
+    """Number to name of the stars, from the table of parameters in the folder, if there is one."""
+    names: dict[str, str] = {}
+    for table in sorted(folder.glob("paramsMILES*.txt")):
+        for line in table.read_text("utf-8", "replace").splitlines():
+            number = re.match(r"(\S.{0,21}?)\s+(\d{4})\s", line)
+            if number:
+                names.setdefault(number.group(2), number.group(1).strip())
+    return names
+
+
+MILES = register(Survey("miles", "MILES", identify, read, "http://miles.iac.es"))
