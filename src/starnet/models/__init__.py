@@ -1,6 +1,7 @@
 """Networks: StarNet and its kin, known by name and rebuilt from their configuration."""
 
 from starnet.models._fused import plain_operations
+from starnet.models.ensemble import Ensemble, EnsembleConfig, gather
 from starnet.models.registry import (
     build_network,
     config_from_dict,
@@ -12,6 +13,8 @@ from starnet.models.runtime import apply_network, keep_memory
 from starnet.models.starnet import StarNet, StarNetConfig
 
 __all__ = [
+    "Ensemble",
+    "EnsembleConfig",
     "StarNet",
     "StarNetConfig",
     "apply_network",
@@ -19,6 +22,7 @@ __all__ = [
     "config_from_dict",
     "config_to_dict",
     "families",
+    "gather",
     "keep_memory",
     "plain_operations",
     "register",

@@ -32,9 +32,9 @@ FLAGS = (
     ("-mcpu=native",),
     (),
 )
-MAX_POOL = (
-    32  # places of a maximum share a byte with the mark of a dead one, and a loop is unrolled
-)
+# gcc 12 combines overlapping loads of vectors wrongly (-O3, pool 1, 5 filters); see also _fused.
+OPTIMISE = ("-O3", "-fno-predictive-commoning")
+MAX_POOL = 32  # the place of a maximum shares a byte with the mark of a dead one
 MAX_KERNEL = 32  # scratch arrays carry enough spare room for kernels up to this length
 MAX_FILTERS = 256
 
@@ -92,21 +92,22 @@ def load(shape: BlockShape) -> ctypes.CDLL | None:
     """The compiled block, or None (and one logged sentence) where it cannot be had."""
     compiler = shlex.split(os.environ.get("CC", "cc"))
     if not compiler or shutil.which(compiler[0]) is None:
-        _say_once("no C compiler was found (cc, or the one named by $CC)")
+        say_once("no C compiler was found (cc, or the one named by $CC)")
         return None
     reason = ""
     for flags in FLAGS:
-        command = [*compiler, "-O3", *flags, *shape.macros(), "-shared", "-fPIC", str(SOURCE)]
+        command = [*compiler, *OPTIMISE, *flags, *shape.macros(), "-shared", "-fPIC", str(SOURCE)]
         try:
             return _declare(ctypes.CDLL(str(_built(command))))
         except (OSError, subprocess.SubprocessError) as error:
             reason = _last_line(error)
-    _say_once(f"the C compiler {compiler[0]!r} could not build it ({reason})")
+    say_once(f"the C compiler {compiler[0]!r} could not build it ({reason})")
     return None
 
 
 @functools.cache
-def _say_once(why: str) -> None:
+def say_once(why: str) -> None:
+    """Logs one sentence on why the compiled convolution is not used."""
     log.warning("StarNet's fast convolution is off: %s; results are the same, but slower.", why)
 
 

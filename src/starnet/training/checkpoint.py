@@ -6,8 +6,10 @@ checkpoint behind.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,24 @@ from starnet.errors import OutputError, TrainingError
 
 FILE = "checkpoint.safetensors"
 FORMAT = 1
+
+
+def ready_folder(folder: Path) -> None:
+    """Makes the folder and tries to write in it, so that no hour of training is lost to it.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"Checkpoints cannot be written to {folder}: {error}. Choose another folder."
+        ) from error
 
 
 def write_checkpoint(folder: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Path:
@@ -34,13 +54,13 @@ def write_checkpoint(folder: Path, tensors: dict[str, Tensor], facts: dict[str, 
     whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     header = {"starnet": json.dumps({"format": FORMAT, **facts})}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         safetensors.torch.save_file(whole, part, metadata=header)
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
     except (OSError, safetensors.SafetensorError) as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         raise OutputError(
             f"The checkpoint {path} cannot be written: {error}. "
             "Free some space or choose another folder; the last whole checkpoint is kept."

@@ -22,6 +22,7 @@ from starnet.errors import ConfigError, TrainingError, TrainingInterrupted
 from starnet.models.runtime import keep_memory
 from starnet.training.checkpoint import (
     read_checkpoint,
+    ready_folder,
     under_prefix,
     with_prefix,
     write_checkpoint,
@@ -84,6 +85,8 @@ def fit(
         not fit.
     TrainingInterrupted
         Ctrl-C; a checkpoint was written first.
+    OutputError
+        ``checkpoint_dir`` cannot be written.
     ConfigError
         A GPU was asked for where there is none.
     """
@@ -92,6 +95,8 @@ def fit(
     keep_memory()
     device = choose_device(config.device)
     folder = None if checkpoint_dir is None else Path(checkpoint_dir)
+    if folder is not None:
+        ready_folder(folder)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
         run = _Run(network.to(device), train_stream, valid_stream, config, device, folder)
@@ -196,10 +201,10 @@ class _Run:
         at = self.at
         begun = time.perf_counter()
         train_loss = at.loss_sum / at.weight_sum if at.weight_sum else 0.0
+        lr = self.schedule.lr(max(at.step - 1, 0))
         with self._averaged():
             valid_loss = self._validate()
             self._judge(train_loss if math.isnan(valid_loss) else valid_loss)
-        lr = self.optimizer.param_groups[0]["lr"]
         at.seconds += time.perf_counter() - begun
         row = Epoch(at.epoch + 1, train_loss, valid_loss, lr, round(at.seconds, 3))
         self.rows.append(row)

@@ -1,0 +1,151 @@
+"""One contract for every registered network, at more than one setting each."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from starnet.errors import ConfigError, ModelError
+from starnet.models import (
+    EnsembleConfig,
+    StarNetConfig,
+    apply_network,
+    build_network,
+    config_from_dict,
+    config_to_dict,
+    families,
+)
+
+EXAMPLES = {
+    "starnet": [
+        StarNetConfig(101, 3),
+        StarNetConfig(64, 2, n_channels=2, padding="same", dropout=0.3, dense=(16,)),
+        StarNetConfig(50, 1, filters=(), dense=(32, 16)),
+        StarNetConfig(90, 4, filters=(8,), dense=(12,)),
+        StarNetConfig(200, 2, filters=(4, 4, 8), dense=(), padding="same"),
+    ],
+    "ensemble": [
+        EnsembleConfig(
+            tuple(config_to_dict(StarNetConfig(80, 2, dense=(n,))) for n in (8, 16)),
+        )
+    ],
+}
+CONFIGS = [config for configs in EXAMPLES.values() for config in configs]
+
+every_network = pytest.mark.parametrize("config", CONFIGS, ids=lambda c: type(c).__name__)
+
+
+def spectra(config, n=5, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, config.n_channels, config.n_pixels)).astype(np.float32)
+
+
+def test_every_family_has_examples():
+    assert set(EXAMPLES) == set(families())
+
+
+@every_network
+def test_shape_and_dtype(config):
+    network = build_network(config, seed=1).eval()
+    for dtype in (torch.float32, torch.float64):
+        out = network.to(dtype)(torch.from_numpy(spectra(config)).to(dtype))
+        assert out.shape == (5, config.n_labels)
+        assert out.dtype == dtype
+
+
+@every_network
+def test_every_parameter_and_the_input_have_a_gradient(config):
+    network = build_network(config, seed=1).eval()
+    x = torch.from_numpy(spectra(config)).requires_grad_()
+    network(x).square().sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.count_nonzero(parameter.grad) > 0, name
+    assert x.grad is not None
+    assert torch.count_nonzero(x.grad) > 0
+
+
+@every_network
+def test_one_spectrum_does_not_change_another(config):
+    network = build_network(config, seed=1)
+    x = spectra(config, n=7)
+    np.testing.assert_allclose(
+        apply_network(network, x, batch_size=3), apply_network(network, x), rtol=2e-5, atol=1e-5
+    )
+    assert network.training, "prediction must leave the mode as it was"
+
+
+@every_network
+def test_weights_survive_a_round_trip(config):
+    first, second = build_network(config, seed=1), build_network(config, seed=2)
+    x = spectra(config)
+    assert not np.array_equal(apply_network(first, x), apply_network(second, x))
+    second.load_state_dict(first.state_dict())
+    np.testing.assert_array_equal(apply_network(first, x), apply_network(second, x))
+
+
+@every_network
+def test_configuration_survives_json(config):
+    plain = json.loads(json.dumps(config_to_dict(config)))
+    assert config_from_dict(plain) == config
+    assert build_network(plain, seed=0).config == config
+
+
+@every_network
+def test_seed_fixes_the_weights_and_leaves_the_generator(config):
+    before = torch.get_rng_state()
+    first, second = build_network(config, seed=3), build_network(config, seed=3)
+    assert torch.equal(before, torch.get_rng_state())
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@every_network
+def test_configuration_is_frozen(config):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.n_pixels = 3
+
+
+@every_network
+def test_no_spectra_give_no_labels(config):
+    empty = np.empty((0, config.n_channels, config.n_pixels), np.float32)
+    assert apply_network(build_network(config), empty).shape == (0, config.n_labels)
+
+
+def test_an_unknown_family_says_what_there_is():
+    with pytest.raises(ModelError, match="starnet"):
+        config_from_dict({"family": "perceptron", "n_pixels": 3})
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"colour": 1}, "colour"), ({"pool": 0}, "pool"), ({"padding": "full"}, "padding")],
+)
+def test_wrong_settings_in_a_file_are_named(change, named):
+    values = config_to_dict(StarNetConfig(100, 3)) | change
+    with pytest.raises(ModelError, match=named):
+        config_from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"n_pixels": 12}, "n_pixels"),
+        ({"n_labels": 0}, "n_labels"),
+        ({"filters": (4, -1)}, "filters"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"kernel": 2.5}, "kernel"),
+    ],
+)
+def test_wrong_settings_are_named(change, named):
+    with pytest.raises(ConfigError, match=named):
+        StarNetConfig(**({"n_pixels": 100, "n_labels": 3} | change))
+
+
+def test_a_stranger_is_refused():
+    with pytest.raises(ModelError, match="int"):
+        config_to_dict(3)
