@@ -46,3 +46,20 @@ def toy_spectra(rng: np.random.Generator) -> Spectra:
 
     meta = Table({"id": [f"v{i}" for i in range(6)], "star": [f"s{i // 2}" for i in range(6)]})
     return Spectra(grid, flux, np.full((6, 200), 2500.0), mask, meta=meta)
+
+
+@pytest.fixture
+def toy_model(toy_spectra: Spectra):
+    """A small untrained model that reads `toy_spectra`: teff (scaled in log10) and logg."""
+    from starnet.artifact import Model
+    from starnet.models import build_network
+    from starnet.preprocess import ChipMedian, InterpolateMasked, Pipeline
+    from starnet.spectra import Labels, LabelScale
+
+    pipeline = Pipeline((ChipMedian(), InterpolateMasked()))
+    grid, _ = pipeline.output_grid(toy_spectra.grid, toy_spectra.frame)
+    sizes = {"n_pixels": grid.n_pixels, "n_labels": 2, "n_channels": 1}
+    network = build_network({"family": "starnet", "filters": [2, 3], "dense": [8], **sizes}, seed=1)
+    labels = Labels(("teff", "logg"), [[4000.0, 0.5], [5000.0, 2.5], [6000.0, 4.5]])
+    scale = LabelScale.fit(labels, log10=("teff",))
+    return Model(network.eval(), scale, pipeline, toy_spectra.grid, "rest", name="toy")

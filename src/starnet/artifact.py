@@ -198,7 +198,7 @@ def load_model(folder: str | Path) -> Model:
             name=about["name"],
             provenance=about["provenance"],
         )
-    except (KeyError, TypeError, RuntimeError, SafetensorError, StarNetError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError, StarNetError) as error:
         raise ModelError(
             f"{folder} is a StarNet model that this version ({__version__}) cannot build: {error}. "
             f"It was written by version {about.get('starnet_version', 'unknown')}."
@@ -239,11 +239,21 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _readable_json(data: dict[str, Any]) -> str:
-    """Indented JSON with each list of numbers on one line."""
-    text = json.dumps(data, indent=1, allow_nan=False)
-    return (
-        re.sub(r"\[\s+([^\[\]{}\"]*?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text) + "\n"
-    )
+    """Indented JSON with each list of numbers on one line; what is not a number is null."""
+    text = json.dumps(_plain(data), indent=1, allow_nan=False)
+    lists = re.compile(r"\[\s+([^\[\]{}\"]*?)\s+\]")
+    return lists.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(item) for item in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
 def _sha256(path: Path) -> str:

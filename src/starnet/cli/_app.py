@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 import yaml
 from rich.console import Console
@@ -88,9 +87,8 @@ ConfigOption = Annotated[
 ]
 
 
-def save_config(path: Path) -> Path:
-    """Write the flags of the running command as they took effect, as YAML for ``--config``."""
-    context = click.get_current_context()
+def save_config(context: typer.Context, path: Path) -> Path:
+    """Write the flags of a command as they took effect, as YAML for ``--config``."""
     values = {k: _yaml(v) for k, v in context.params.items() if k != "config" and v is not None}
     text = {"command": context.command_path, "versions": {"starnet": __version__}, **values}
     try:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from astropy.table import Table
+if TYPE_CHECKING:
+    from astropy.table import Table
 
-from starnet import plots
-from starnet.catalog import write_table
-from starnet.evaluate import residual_table
-from starnet.spectra import Labels
+    from starnet.spectra import Labels
 
 
 def write_comparison(predicted: Labels, reference: Labels, folder: Path) -> Table:
@@ -18,6 +17,10 @@ def write_comparison(predicted: Labels, reference: Labels, folder: Path) -> Tabl
     Writes ``residuals.ecsv``, ``one_to_one.png``, ``residuals.png`` and, where there are teff
     and logg, ``kiel.png``. Returns the table.
     """
+    from starnet import plots
+    from starnet.catalog import write_table
+    from starnet.evaluate import residual_table
+
     table = residual_table(predicted, reference)
     write_table(table, folder / "residuals.ecsv")
     summary = [f"{r['median']:+.3g} ± {r['scatter']:.3g} {r['unit']}, n = {r['n']}" for r in table]

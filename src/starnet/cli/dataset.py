@@ -16,6 +16,7 @@ app.add_typer(group, name="dataset")
 
 @group.command()
 def build(
+    context: typer.Context,
     spectra: Annotated[list[str], typer.Argument(help="Files, folders, globs, @lists of files.")],
     labels: Annotated[
         Path, typer.Option(help="Label table: CSV, ECSV, FITS, Parquet or columns of text.")
@@ -87,7 +88,7 @@ def build(
         workers=workers,
         overwrite=overwrite,
     )
-    save_config(out.with_name(f"{out.name}.config.yaml"))
+    save_config(context, out.with_name(f"{out.name}.config.yaml"))
     report.show(console)
 
 

@@ -13,6 +13,8 @@ from starnet.errors import DataError, ReadError
 
 TABLES = ("labels.*", "MILES_params.db", "*.csv", "*.ecsv", "*.parquet", "params*.txt")
 """Label tables, in the order in which a folder is searched for them."""
+KEYS = ("star", "id", "apogee_id", "star_id", "sobject_id", "miles", "name", "file")
+"""Columns that name a star, in the order in which a table is searched for them."""
 
 
 @app.command()
@@ -81,6 +83,14 @@ def _find_table(folder: Path) -> Path:
 
 def _find_key(table: Path) -> str:
     """The column that names the star, by the names that such columns usually have."""
-    from starnet.dataset.table import guess_key
+    from starnet.dataset.formats import open_table
 
-    return guess_key(table)
+    columns, _ = open_table(table)
+    known = {column.lower(): column for column in columns}
+    for key in KEYS:
+        if key in known:
+            return known[key]
+    raise DataError(
+        f"{table} has no column that names the star (looked for {', '.join(KEYS)}); it has "
+        f"{', '.join(columns)}. Name it with --key."
+    )

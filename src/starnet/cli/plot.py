@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from starnet import plots
 from starnet.cli._app import ConfigOption, app, console, show, words
 from starnet.cli._report import write_comparison
 from starnet.errors import LabelError, ReadError
@@ -31,6 +30,7 @@ def plot(
     config: ConfigOption = None,
 ) -> None:
     """Draw a training curve, a Kiel diagram, or predictions against references."""
+    from starnet import plots
     from starnet.catalog import read_table
     from starnet.spectra import Labels
 

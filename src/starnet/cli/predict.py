@@ -12,6 +12,7 @@ from starnet.cli._app import ConfigOption, app, console, save_config, track, wor
 
 @app.command()
 def predict(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="A model folder.")],
     spectra: Annotated[
         list[str],
@@ -75,7 +76,7 @@ def predict(
             part_size=part_size,
             track=_progress,
         )
-    save_config(out.with_name(f"{out.name}.config.yaml"))
+    save_config(context, out.with_name(f"{out.name}.config.yaml"))
     for file, reason in report.failures[:20]:
         console.print(f"[yellow]no label:[/] {file}: {reason}", soft_wrap=True, markup=True)
     if len(report.failures) > 20:

@@ -14,6 +14,7 @@ from starnet.errors import OutputError
 
 @app.command()
 def train(
+    context: typer.Context,
     data: Annotated[Path, typer.Argument(help="A data set, as `starnet dataset build` makes it.")],
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
     recipe: Annotated[
@@ -51,7 +52,7 @@ def train(
     chosen = load_recipe(recipe).with_settings(**changes)
     dataset = open_dataset(data)
     work = _folder(out.with_name(f"{out.name}.training"))
-    save_config(work / "config.yaml")
+    save_config(context, work / "config.yaml")
     chosen.save(work / "recipe.yaml")
     result = train_model(
         dataset,
