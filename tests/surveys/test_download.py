@@ -3,6 +3,7 @@
 import _thread
 import hashlib
 import io
+import json
 import os
 import socket
 import tarfile
@@ -104,7 +105,10 @@ def test_wrong_place_starts_anew(server, tmp_path):
     assert server.asked("/a/x.fits") == ["", "bytes=30000-", ""]
 
 
-@pytest.mark.parametrize("note", ["", "{", "[]", '{"url": "elsewhere", "version": "1", "size": 9}'])
+ELSEWHERE = {"url": "http://elsewhere", "version": '"/a/x.fits-1"', "size": len(BODY)}
+
+
+@pytest.mark.parametrize("note", ["", "{", "[]", "{}", json.dumps(ELSEWHERE)])
 def test_part_without_a_sound_note_is_not_trusted(server, tmp_path, note):
     (tmp_path / "x.fits.part").write_bytes(b"rubbish")
     (tmp_path / "x.fits.part.json").write_text(note)
@@ -308,6 +312,7 @@ def test_ctrl_c_leaves_parts_that_continue(server, tmp_path):
     while any(t.name.startswith(THREAD) for t in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    assert leftovers(tmp_path) == ["x.fits.part", "x.fits.part.json"]
     assert not fetch(server, tmp_path).failed
     assert (tmp_path / "x.fits").read_bytes() == BODY
     assert server.asked("/a/x.fits")[1].startswith("bytes=")

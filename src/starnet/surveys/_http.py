@@ -11,8 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-
-import starnet
+from importlib.metadata import PackageNotFoundError, version
 
 CHUNK = 1 << 18
 TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
@@ -87,7 +86,7 @@ class Session:
     def open(self, url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
         """Open `url`; a fault becomes `AbsentError`, `FetchError` or a reason to try again."""
         agent = {
-            "User-Agent": f"starnet/{starnet.__version__} (Python urllib)",
+            "User-Agent": f"starnet/{_version()} (Python urllib)",
             "Accept-Encoding": "identity",
         }
         request = urllib.request.Request(url, headers=agent | headers)
@@ -147,6 +146,13 @@ def length_of(response: http.client.HTTPResponse) -> int | None:
     """Content-Length of a response, or None where there is none."""
     length = response.headers.get("Content-Length", "")
     return int(length) if length.isdigit() else None
+
+
+def _version() -> str:
+    try:
+        return version("starnet")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "0"
 
 
 @contextlib.contextmanager

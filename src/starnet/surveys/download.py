@@ -228,7 +228,13 @@ def _sentence(error: Exception) -> str:
 
 
 def fetch_miles(
-    folder: Path | str, *, base_url: str | None = None, progress: bool = True, **options
+    folder: Path | str,
+    *,
+    base_url: str | None = None,
+    progress: bool = True,
+    retries: int = 1,
+    timeout: float = 30.0,
+    backoff: float = 1.0,
 ) -> Path:
     """Fetch the MILES stellar library and its parameter table.
 
@@ -237,9 +243,8 @@ def fetch_miles(
     folder
         Gets the spectra, in the archive's own folder, and ``paramsMILES_v9.1.txt``. When both
         are there already nothing is fetched.
-    base_url, progress, options
-        As in `download`; one retry unless `options` say otherwise, so that a machine without a
-        network hears so soon.
+    base_url, progress, retries, timeout, backoff
+        As in `download`; few retries, so that a machine without a network hears so soon.
 
     Returns
     -------
@@ -259,8 +264,15 @@ def fetch_miles(
         return folder
     items = miles_items()
     todo = items[1:] if library.is_dir() else items
-    options = {"retries": 1} | options
-    report = download(todo, folder, base_url=base_url, progress=progress, **options)
+    report = download(
+        todo,
+        folder,
+        base_url=base_url,
+        progress=progress,
+        retries=retries,
+        timeout=timeout,
+        backoff=backoff,
+    )
     if report.failed:
         raise DownloadError(_miles_by_hand(report.failed[0].reason.split(". ")[0], folder))
     archive = folder / items[0].path
