@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from starnet.spectra import Labels, Spectra, concatenate
 from starnet.surveys import ReadOptions, find, read_file
 
 Reader = Callable[[Path], Spectra]
+Tick = Callable[[int, int], None]
 BATCH = 256  # files of one grid that go through preprocessing together
 
 
@@ -52,8 +54,8 @@ def make_catalog(
     survey: str | None = None,
     options: ReadOptions | None = None,
     part_size: int = 1000,
-    track: Callable[[Sequence[Any]], Iterable[Any]] = iter,
     reader: Reader | None = None,
+    tick: Tick = lambda done, total: None,
 ) -> CatalogReport:
     """Labels of every spectrum in files, folders, globs or lists, as one table.
 
@@ -74,10 +76,10 @@ def make_catalog(
         Mask bits, error floor, visits.
     part_size : int
         Files in a part; bounds the memory and the work that an interruption costs.
-    track : callable
-        Wraps the list of parts, to show progress.
     reader : callable, optional
         Reads one file; by default `surveys.read_file`.
+    tick : callable
+        Called with the numbers of files that are done and of all files, to show progress.
 
     Raises
     ------
@@ -95,10 +97,12 @@ def make_catalog(
     parts = out.with_name(f".{out.name}.parts")
     _keep_if_same(parts, _signature(predictor, files, survey, chosen, part_size))
     done: list[Path] = []
-    for i, block in enumerate(track(blocks)):
+    for i, block in enumerate(blocks):
         part = parts / f"{i:06d}.parquet"
         if not part.is_file():
-            write_table(_label_files(predictor, block, read), part)
+            counted = _counted(read, tick, i * part_size, len(files))
+            write_table(_label_files(predictor, block, counted), part)
+        tick(i * part_size + len(block), len(files))
         done.append(part)
     table = join_tables([read_table(part) for part in done])
     write_table(table, out)
@@ -112,6 +116,16 @@ def _label_files(predictor: Predictor, files: Sequence[Path], read: Reader) -> Q
     for batch in _same_grid(files, read):
         tables += _label_batch(predictor, batch)
     return join_tables([table for _, table in sorted(tables, key=lambda pair: pair[0])])
+
+
+def _counted(read: Reader, tick: Tick, done: int, total: int) -> Reader:
+    number = itertools.count(done + 1)
+
+    def counting(path: Path) -> Spectra:
+        tick(next(number), total)
+        return read(path)
+
+    return counting
 
 
 Item = tuple[int, Path, Spectra | StarNetError]

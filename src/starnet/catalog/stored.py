@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from starnet.catalog.run import CatalogReport, join_tables, summarise
+from starnet.catalog.run import CatalogReport, Tick, join_tables, summarise
 from starnet.catalog.writers import check_writable, write_table
 from starnet.dataset import open_dataset
 from starnet.inference import Predictor
@@ -20,7 +18,7 @@ def label_dataset(
     out: str | Path,
     *,
     block: int = 2000,
-    track: Callable[[Sequence[Any]], Iterable[Any]] = iter,
+    tick: Tick = lambda done, total: None,
 ) -> CatalogReport:
     """Labels of every spectrum of a data set, as one table; memory does not grow with it.
 
@@ -37,9 +35,11 @@ def label_dataset(
     check_writable(out)
     dataset = open_dataset(path)
     predictor.model.check(dataset.grid, dataset.frame)
-    starts = range(0, len(dataset), block)
-    rows = [np.arange(start, min(start + block, len(dataset))) for start in starts]
-    tables = [predictor.predict(dataset.read(part)).to_table() for part in track(rows)]
+    tables = []
+    for start in range(0, len(dataset), block):
+        stop = min(start + block, len(dataset))
+        tables.append(predictor.predict(dataset.read(np.arange(start, stop))).to_table())
+        tick(stop, len(dataset))
     table = join_tables(tables)
     write_table(table, out)
     return summarise(out, len(dataset.files), table)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,11 +105,13 @@ def _yaml(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool) else str(value)
 
 
-def track(items: Sequence[Any], what: str) -> Iterable[Any]:
-    """The items one by one, with a progress bar on the terminal."""
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on the terminal; gives a function to call with (done, total)."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=errors) as progress:
-        yield from progress.track(items, description=what)
+    with Progress(*columns, TimeRemainingColumn(), console=errors) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def show(table: Any, title: str = "") -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from starnet.cli._app import ConfigOption, app, console, save_config, track, words
+from starnet.cli._app import ConfigOption, app, console, progress, save_config, words
 
 
 @app.command()
@@ -64,18 +64,19 @@ def predict(
         medium=medium or None,  # type: ignore[arg-type]
         frame=frame or None,  # type: ignore[arg-type]
     )
-    if len(spectra) == 1 and spectra[0].rstrip("/").endswith(".zarr"):
-        report = label_dataset(predictor, spectra[0], out, track=_progress)
-    else:
-        report = make_catalog(
-            predictor,
-            spectra,
-            out,
-            survey=survey or None,
-            options=options,
-            part_size=part_size,
-            track=_progress,
-        )
+    with progress("labelling") as tick:
+        if len(spectra) == 1 and spectra[0].rstrip("/").endswith(".zarr"):
+            report = label_dataset(predictor, spectra[0], out, tick=tick)
+        else:
+            report = make_catalog(
+                predictor,
+                spectra,
+                out,
+                survey=survey or None,
+                options=options,
+                part_size=part_size,
+                tick=tick,
+            )
     save_config(context, out.with_name(f"{out.name}.config.yaml"))
     for file, reason in report.failures[:20]:
         console.print(f"[yellow]no label:[/] {file}: {reason}", soft_wrap=True, markup=True)
@@ -86,7 +87,3 @@ def predict(
         f"{report.n_failed} without labels, {report.n_flagged} flagged",
         soft_wrap=True,
     )
-
-
-def _progress(items):
-    return track(items, "labelling")
