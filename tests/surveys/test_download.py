@@ -592,12 +592,12 @@ def test_miles(server, tmp_path):
     server.files[TREE + "paramsMILES_v9.1.txt"] = b"Name"
     server.faults[TREE + "MILES_library_v9.1.tar.gz"] = [("cut", 60)]
     folder = tmp_path / "miles"
-    assert fetch_miles(folder, base_url=server.url, **FAST) == folder
+    assert fetch_miles(folder, base_url=server.url, **FAST) == folder / "MILES_library_v9.1"
     assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) == [
+        "MILES_library_v9.1/paramsMILES_v9.1.txt",
         "MILES_library_v9.1/s0000.fits",
         "MILES_library_v9.1/s0001.fits",
         "MILES_library_v9.1/s0002.fits",
-        "paramsMILES_v9.1.txt",
     ]
     asked = len(server.seen)
     fetch_miles(folder, base_url=server.url, **FAST)
@@ -610,7 +610,7 @@ def test_miles_by_hand(server, tmp_path):
     message = str(caught.value)
     assert "https://research.iac.es/" in message
     assert "paramsMILES_v9.1.txt" in message
-    assert f"unpack the first into {tmp_path / 'miles'}" in message
+    assert f"unpack the spectra of the first into {tmp_path / 'miles'}" in message
     assert f"make demo DATA={tmp_path / 'miles'}" in message
     assert "The archive has no such file (HTTP 404). To do it by hand" in message
 

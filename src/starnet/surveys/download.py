@@ -5,6 +5,7 @@ Which files: `starnet.surveys.archives`. How one file travels: `starnet.surveys.
 
 import gzip
 import queue
+import shutil
 import tarfile
 import tempfile
 import threading
@@ -241,15 +242,15 @@ def fetch_miles(
     Parameters
     ----------
     folder
-        Gets the spectra, in the archive's own folder, and ``paramsMILES_v9.1.txt``. When both
-        are there already nothing is fetched.
+        Gets the folder ``MILES_library_v9.1``, with the spectra and ``paramsMILES_v9.1.txt`` in
+        it, once all of it is there. When it exists already nothing is fetched.
     base_url, progress, retries, timeout, backoff
         As in `download`; few retries, so that a machine without a network hears so soon.
 
     Returns
     -------
     Path
-        `folder`.
+        The folder of the spectra and their table.
 
     Raises
     ------
@@ -260,12 +261,11 @@ def fetch_miles(
     """
     folder = Path(folder)
     library = folder / "MILES_library_v9.1"
-    if library.is_dir() and (folder / MILES_PARAMETERS).is_file():
-        return folder
+    if library.is_dir():
+        return library
     items = miles_items()
-    todo = items[1:] if library.is_dir() else items
     report = download(
-        todo,
+        items,
         folder,
         base_url=base_url,
         progress=progress,
@@ -275,30 +275,30 @@ def fetch_miles(
     )
     if report.failed:
         raise DownloadError(_miles_by_hand(report.failed[0].reason.split(". ")[0], folder))
-    archive = folder / items[0].path
-    if not library.is_dir():
-        try:
-            unpack(archive, library)
-        except DownloadError as error:
-            archive.unlink(missing_ok=True)
-            raise DownloadError(_miles_by_hand(str(error).rstrip("."), folder)) from error
+    archive, table = (folder / item.path for item in items)
+    try:
+        unpack(archive, library, beside=[table])
+    except DownloadError as error:
+        archive.unlink(missing_ok=True)
+        raise DownloadError(_miles_by_hand(str(error).rstrip("."), folder)) from error
     archive.unlink(missing_ok=True)
-    return folder
+    table.unlink(missing_ok=True)
+    return library
 
 
 def _miles_by_hand(why: str, folder: Path) -> str:
     table = MILES_TAR[0].rsplit("/", 1)[0] + "/" + MILES_PARAMETERS
     return (
         f"The MILES library could not be fetched: {why}. To do it by hand, get {MILES_TAR[0]} and "
-        f"{table} (or go to http://miles.iac.es), unpack the first into {folder}, put the second "
-        f"beside it, and run `make demo DATA={folder}`."
+        f"{table} (or go to http://miles.iac.es), unpack the spectra of the first into {folder}, "
+        f"put the second beside them, and run `make demo DATA={folder}`."
     )
 
 
-def unpack(archive: Path, folder: Path) -> None:
+def unpack(archive: Path, folder: Path, beside: Iterable[Path] = ()) -> None:
     """Unpack a tar file into a new folder, which appears only when all of it is there.
 
-    Names that leave the folder, links out of it and devices are refused (the data filter of
+    Files of `beside` are copied into it. Names that leave the folder, links out of it and devices are refused (the data filter of
     `tarfile`, PEP 706).
 
     Raises
@@ -326,4 +326,6 @@ def unpack(archive: Path, folder: Path) -> None:
             raise DownloadError(f"{archive.name} is empty")
         while len(entries := list(inside.iterdir())) == 1 and entries[0].is_dir():
             inside = entries[0]  # a folder in a folder says nothing more
+        for path in beside:
+            shutil.copyfile(path, inside / path.name)
         inside.rename(folder)
