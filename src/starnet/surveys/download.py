@@ -3,13 +3,8 @@
 Which files: `starnet.surveys.archives`. How one file travels: `starnet.surveys._transfer`.
 """
 
-import gzip
 import queue
-import shutil
-import tarfile
-import tempfile
 import threading
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,6 +22,7 @@ from starnet.surveys._progress import Meter
 from starnet.surveys._report import DownloadReport, Outcome
 from starnet.surveys._sums import Sums
 from starnet.surveys._transfer import Transfer, sha1_of, writing
+from starnet.surveys._unpack import unpack
 from starnet.surveys.archives import MILES_PARAMETERS, MILES_TAR, Item, miles_items
 
 MAX_WORKERS = 16
@@ -34,7 +30,6 @@ THREAD = "starnet download"
 # After so many files in a row without any answer the rest is not tried: soon when nothing ever
 # answered, later when something did and the line may come back.
 GIVE_UP_AFTER, GIVE_UP_LATER = 4, 32
-MILES_LARGEST = 2 << 30
 
 
 def download(
@@ -293,39 +288,3 @@ def _miles_by_hand(why: str, folder: Path) -> str:
         f"{table} (or go to http://miles.iac.es), unpack the spectra of the first into {folder}, "
         f"put the second beside them, and run `make demo DATA={folder}`."
     )
-
-
-def unpack(archive: Path, folder: Path, beside: Iterable[Path] = ()) -> None:
-    """Unpack a tar file into a new folder, which appears only when all of it is there.
-
-    Files of `beside` are copied into it. Names that leave the folder, links out of it and devices are refused (the data filter of
-    `tarfile`, PEP 706).
-
-    Raises
-    ------
-    DownloadError
-        The archive is damaged, too large (over 2 GiB) or not safe.
-    OutputError
-        The folder cannot be written.
-    """
-    if not hasattr(tarfile, "data_filter"):
-        raise DownloadError("unpacking safely needs Python 3.11.4 or newer; update Python")
-    with writing(folder), tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack") as work:
-        inside = Path(work) / "library"
-        try:
-            with tarfile.open(archive) as tar:
-                size = 0
-                for member in tar:
-                    size += member.size
-                    if size > MILES_LARGEST:
-                        raise DownloadError(f"{archive.name} unpacks to more than 2 GiB")
-                    tar.extract(member, inside, filter="data")
-        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DownloadError(f"{archive.name} cannot be unpacked ({error})") from error
-        if not inside.is_dir():
-            raise DownloadError(f"{archive.name} is empty")
-        while len(entries := list(inside.iterdir())) == 1 and entries[0].is_dir():
-            inside = entries[0]  # a folder in a folder says nothing more
-        for path in beside:
-            shutil.copyfile(path, inside / path.name)
-        inside.rename(folder)
