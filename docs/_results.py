@@ -1,0 +1,164 @@
+"""The page of results, from the files that the benchmarks wrote. Says what is missing, too."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
+HIDDEN = ("made", "command", "seed", "machine", "versions")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a figure must reach: a number, or another figure of the same run."""
+
+    sign: str
+    bound: float | str
+
+    def __str__(self) -> str:
+        named = isinstance(self.bound, str)
+        return f"{self.sign} `{self.bound}`" if named else f"{self.sign} {self.bound:g}"
+
+    def met(self, value: float, figures: dict[str, Any]) -> bool:
+        """Whether a value reaches it, to two decimals where the bound is a measured figure."""
+        bound = figures[self.bound] if isinstance(self.bound, str) else self.bound
+        if isinstance(self.bound, str):
+            value, bound = round(value, 2), round(bound, 2)
+        return {"≤": value <= bound, "≥": value >= bound, "<": value < bound}[self.sign]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One command of `benchmarks/`, with the targets of its figures."""
+
+    key: str
+    title: str
+    about: str
+    targets: dict[str, Target]
+
+
+BENCHMARKS = (
+    Benchmark(
+        "spectra-1",
+        "MILES, five-fold cross-validation",
+        "Robust scatter (1.4826 times the median absolute deviation) of predicted minus library "
+        "labels, for MILES stars with 4000 < Teff < 7000 K, −3 < [Fe/H] < 2 and all three labels; "
+        "every star is predicted by a model that has not seen it. Teff in K, the others in dex. "
+        "*plain* is the network of 2018, *shipped* the recipe that `make demo` uses. For "
+        "comparison: a quick trial of the plain network gave 130 K, 0.29 and 0.136 dex, and 60 "
+        "principal components with a Gaussian process 97 K, 0.246 and 0.120 dex.",
+        {
+            "shipped.teff": Target("≤", 90),
+            "shipped.logg": Target("≤", 0.23),
+            "shipped.fe_h": Target("≤", 0.11),
+        },
+    ),
+    Benchmark(
+        "spectra-2",
+        "Speed of training and prediction against Keras",
+        "41,000 made-up spectra of 7,214 pixels on two cores; the same network in Keras 3 with "
+        "TensorFlow at default settings, interleaved in one run. A ratio above 1 means that "
+        "StarNet is faster. `train_ratio` is at batch 32, `train_ratio_256` at batch 256, "
+        "`predict_ratio` against Keras's best.",
+        {
+            "train_ratio": Target("≥", 1.3),
+            "train_ratio_256": Target("≥", 1.0),
+            "predict_ratio": Target("≥", 1.0),
+        },
+    ),
+    Benchmark(
+        "spectra-3",
+        "Memory",
+        "Largest resident memory, in GB, of building a data set of 20,000 spectra and training an "
+        "epoch from it, and of the same with ten times as many.",
+        {"peak_gb": Target("<", 2.0), "peak_gb_10x": Target("≤", "peak_gb")},
+    ),
+    Benchmark(
+        "spectra-4",
+        "Reading",
+        "apStar files per second on one core, and those of specutils' own loader in the same run.",
+        {},
+    ),
+)
+
+
+def results(folder: Path = FOLDER) -> str:
+    """The page in Markdown; it is a page even if nothing was measured."""
+    known = [benchmark.key for benchmark in BENCHMARKS]
+    others = [p.stem for p in sorted(folder.glob("*.json")) if p.stem not in known]
+    more = [Benchmark(key, key, "", {}) for key in others]
+    return "\n\n".join(_section(b, folder / f"{b.key}.json") for b in (*BENCHMARKS, *more))
+
+
+def _section(benchmark: Benchmark, path: Path) -> str:
+    head = f"## {benchmark.title}\n\n{benchmark.about}"
+    if not path.is_file():
+        wanted = "; ".join(f"`{name}` {t}" for name, t in benchmark.targets.items()) or "none"
+        return f"{head}\n\n**Not measured yet.** Targets: {wanted}."
+    data = json.loads(path.read_text())
+    made = data.get("made") or {name: data[name] for name in HIDDEN[1:] if name in data}
+    figures = dict(_flat({k: v for k, v in data.items() if k not in HIDDEN}))
+    lists = [_rows(name, value) for name, value in data.items() if _is_table(value)]
+    parts = [head, _table(benchmark, figures), *lists, _provenance(made, path.name)]
+    return "\n\n".join(parts)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _rows(name: str, rows: list[dict[str, Any]]) -> str:
+    """A list of results of one form, as a table."""
+    names = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [f"`{name}`:", "", f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    cells = (" | ".join(_shown(row.get(key, "")) for key in names) for row in rows)
+    return "\n".join(lines + [f"| {line} |" for line in cells])
+
+
+def _flat(data: dict[str, Any], prefix: str = ""):
+    """Names and values of all figures, nested ones with dots; lists are left to the file."""
+    for name, value in data.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif not isinstance(value, list):
+            yield f"{prefix}{name}", value
+
+
+def _table(benchmark: Benchmark, figures: dict[str, Any]) -> str:
+    rows = ["| figure | measured | target | |", "|---|---:|---:|---|"]
+    for name, value in figures.items():
+        target = benchmark.targets.get(name)
+        verdict = "" if target is None else "met" if target.met(value, figures) else "**missed**"
+        rows.append(f"| `{name}` | {_shown(value)} | {target or ''} | {verdict} |")
+    absent = [name for name in benchmark.targets if name not in figures]
+    rows += [f"| `{name}` | not measured | {benchmark.targets[name]} | |" for name in absent]
+    return "\n".join(rows)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value).replace("|", "\\|")
+    return f"{value:,.0f}" if isinstance(value, int) or abs(value) >= 1e4 else f"{value:.4g}"
+
+
+def _provenance(made: dict[str, Any], name: str) -> str:
+    machine, versions = made.get("machine", {}), made.get("versions", {})
+    if isinstance(machine, dict):
+        machine = ", ".join(f"{k} {v}" for k, v in machine.items())
+    if isinstance(versions, dict):
+        versions = ", ".join(f"{k} {v}" for k, v in versions.items())
+    commit = str(made.get("commit", "unknown"))
+    commit += " with uncommitted changes" if made.get("uncommitted_changes") else ""
+    facts = {
+        "command": f"`{made.get('command', 'unknown')}`",
+        "seed": made.get("seed", "unknown"),
+        "date": made.get("date", "unknown"),
+        "commit": commit,
+        "machine": machine or "unknown",
+        "versions": versions or "unknown",
+        "file": f"`benchmarks/results/{name}`",
+    }
+    return "\n".join(f"- {key}: {value}" for key, value in facts.items())
