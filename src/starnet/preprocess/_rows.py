@@ -114,12 +114,12 @@ def inverse(var: Array) -> Array:
 
 
 def divided(spectra: Spectra, continuum: Array) -> Spectra:
-    """Spectra over their continuum (N, P); masked where that is NaN, zero or negative."""
+    """Spectra over their continuum (N, P); masked, with flux 0, where that is not positive."""
     good = np.isfinite(continuum) & (continuum > 0)
     level = np.where(good, continuum, 1).astype(np.float32)
     level[level == 0] = 1  # below what single precision holds
     with np.errstate(over="ignore", invalid="ignore"):  # the batch masks what overflows
-        flux, ivar = spectra.flux / level, spectra.ivar * level * level
+        flux, ivar = np.where(good, spectra.flux / level, 0), spectra.ivar * level * level
     return spectra.replace(
         flux=flux, ivar=ivar, mask=spectra.mask | ~good, flux_unit=u.dimensionless_unscaled
     )
@@ -134,6 +134,6 @@ def fit_weights(ivar: Array, mask: Array, weighted: bool) -> Array:
     if not weighted:
         return good.astype(np.float64)
     unknown = np.any(good & (ivar == 0), axis=1)
-    weights = np.where(unknown[:, None], good, ivar.astype(np.float64))
+    weights = np.where(unknown[:, None], 1.0, ivar) * good
     largest = weights.max(axis=1, initial=0, keepdims=True)
     return weights / np.where(largest > 0, largest, 1)
