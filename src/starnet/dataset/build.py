@@ -19,7 +19,7 @@ from astropy.table import Table
 from starnet.dataset import report as reasons
 from starnet.dataset.columns import dropped_reasons
 from starnet.dataset.join import Joiner, MatchBy, dropped
-from starnet.dataset.layout import CHUNK_ROWS, DROPPED, is_ours, partial_path, read_grid
+from starnet.dataset.layout import CHUNK_ROWS, DROPPED, begun, partial_path, read_grid
 from starnet.dataset.report import BuildReport, count_reasons
 from starnet.dataset.source import (
     FileRead,
@@ -177,7 +177,7 @@ class _Build:
     def reopen(self) -> int:
         """Go on with an interrupted build; the number of files that it had read."""
         partial = partial_path(self.out)
-        if not is_ours(partial):
+        if not begun(partial):
             return 0
         group = zarr.open_group(partial, mode="r")
         attrs: Any = group.attrs

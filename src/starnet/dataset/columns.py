@@ -77,6 +77,13 @@ def write_dropped(path: Path, entries: Iterable[Mapping[str, str]]) -> None:
         lines.writerows([entry.get(n, "") for n in DROPPED_COLUMNS] for entry in entries)
 
 
+def read_dropped(path: Path) -> Table:
+    """The inverse of `write_dropped`."""
+    table = Table.read(path, format="ascii.ecsv")
+    texts = {name: np.ma.filled(table[name], "").astype(str) for name in table.colnames}
+    return Table(texts)
+
+
 def dropped_reasons(path: Path) -> Iterator[str]:
     """The reason of each entry of the list of what was dropped, line by line."""
     with path.open(encoding="utf-8", newline="") as stream:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.io.fits.verify import VerifyWarning
 from astropy.table import MaskedColumn, Table
+from astropy.table.meta import get_header_from_yaml
 
 from starnet.errors import LabelError
 
@@ -98,9 +102,7 @@ def _open_parquet(path: Path) -> tuple[list[str], Load]:
     from pyarrow import parquet
 
     schema = parquet.read_schema(path)
-    if b"table_meta_yaml" in (schema.metadata or {}):  # written by astropy, with units
-        table = Table.read(path, format="parquet")
-        return list(table.colnames), lambda names, key: Table(table[list(names)])
+    units = _astropy_units((schema.metadata or {}).get(b"table_meta_yaml"))
 
     def load(columns: Sequence[str], key: str) -> Table:
         data = parquet.read_table(path, columns=list(columns))
@@ -108,9 +110,20 @@ def _open_parquet(path: Path) -> tuple[list[str], Load]:
         kind = data.schema.field(where).type
         if pa.types.is_integer(kind):  # an integer with gaps would become a rounded float
             data = data.set_column(where, key, data.column(where).cast(pa.string()))
-        return _from_arrow(data)
+        table: Any = _from_arrow(data)
+        for name in columns:
+            table[name].unit = units.get(name)
+        return table
 
     return list(schema.names), load
+
+
+def _astropy_units(described: bytes | None) -> dict[str, Any]:
+    """Units of the columns of a Parquet file that astropy wrote."""
+    if not described:
+        return {}
+    header = get_header_from_yaml(described.decode().splitlines())
+    return {column["name"]: column.get("unit") for column in header["datatype"]}
 
 
 def _from_arrow(data: Any) -> Table:
@@ -120,28 +133,42 @@ def _from_arrow(data: Any) -> Table:
         values = column.to_numpy()
         if values.dtype.kind == "O":
             blank = np.array([v is None for v in values], dtype=bool)
-            text = np.array(["" if v is None else str(v) for v in values], dtype=str)
+            text = np.array([_text(v) for v in values], dtype=str)
             out[name] = MaskedColumn(text, mask=blank) if blank.any() else text
         else:
             out[name] = values
     return out
 
 
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+@contextmanager
+def _fits(path: Path) -> Iterator[Any]:
+    """An open FITS file; column names such as ``[Fe/H]`` are taken without a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VerifyWarning)
+        with fits.open(path) as hdus:
+            yield hdus
+
+
 def _open_fits(path: Path) -> tuple[list[str], Load]:
-    with fits.open(path) as hdus:
+    with _fits(path) as hdus:
         tables = [
             i for i, hdu in enumerate(hdus) if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU))
         ]
         if not tables:
             raise LabelError(f"The label table {path} holds no FITS table, only images.")
         where = tables[0]
-        first: Any = hdus[where]
-        names = list(first.columns.names)
+        names = list(hdus[where].columns.names)
 
     def load(columns: Sequence[str], key: str) -> Table:
         out = Table()
-        with fits.open(path) as hdus:
-            hdu: Any = hdus[where]
+        with _fits(path) as hdus:
+            hdu = hdus[where]
             for name in columns:
                 values, info = np.array(hdu.data[name]), hdu.columns[name]
                 blank = None if info.null is None else values == int(info.null)

@@ -132,6 +132,14 @@ def is_ours(folder: Path) -> bool:
         return False
 
 
+def begun(partial: Path) -> bool:
+    """Whether a folder holds an interrupted build that can be resumed.
+
+    The journal is the last thing that is made when a build begins.
+    """
+    return (partial / JOURNAL).exists() and is_ours(partial)
+
+
 def missing_chunks(folder: Path, array: Any, name: str) -> int:
     """How many chunks of an array are absent or empty on disk.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from astropy.table import Table
 
+from starnet.dataset.columns import read_dropped
 from starnet.dataset.layout import DROPPED
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class BuildReport:
 
     def dropped_table(self) -> Table:
         """Everything that was left out: name, file, reason, detail, key of the label table."""
-        return Table.read(self.path / DROPPED, format="ascii.ecsv")
+        return read_dropped(self.path / DROPPED)
 
     def table(self) -> RichTable:
         """The counts, to print with rich."""

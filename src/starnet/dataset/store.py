@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import zarr
 from astropy.table import Table
 from numpy.typing import ArrayLike, NDArray
 
-from starnet.dataset.columns import read_columns
+from starnet.dataset.columns import read_columns, read_dropped
 from starnet.dataset.layout import (
     DROPPED,
     FORMAT,
@@ -126,7 +127,7 @@ class SpectraDataset:
     @property
     def dropped(self) -> Table:
         """What was left out when the data set was built, and why."""
-        return Table.read(self.path / DROPPED, format="ascii.ecsv")
+        return read_dropped(self.path / DROPPED)
 
     def read(self, rows: ArrayLike | slice | None = None) -> Spectra:
         """Some of the spectra, in the order of the rows (all of them by default).
@@ -282,5 +283,5 @@ def by_chunk(rows: NDArray[np.int64], size: int) -> Iterator[tuple[int, slice]]:
     """First row of each chunk that sorted rows touch, and which of the rows are in it."""
     chunks = rows // size
     starts: Sequence[int] = np.flatnonzero(np.diff(chunks, prepend=-1)).tolist()
-    for start, stop in zip(starts, [*starts[1:], rows.size], strict=True):
+    for start, stop in pairwise([*starts, rows.size]):
         yield int(chunks[start]) * size, slice(start, stop)

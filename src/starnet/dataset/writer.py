@@ -24,6 +24,7 @@ from starnet.dataset.layout import (
     CHUNK_ROWS,
     JOURNAL,
     PIXEL_ARRAYS,
+    begun,
     create_store,
     is_ours,
     partial_path,
@@ -111,7 +112,7 @@ class DatasetWriter:
         self._block_rows = BLOCKS * chunk_rows
         own = {"labels": list(self.label_names), "frame": frame, "unit": str(self.flux_unit)}
         self._settings = json.loads(json.dumps({**own, **(settings or {})}))
-        if resume and self.partial.exists():
+        if resume and begun(self.partial):
             self._group, self.state = self._reopen()
         else:
             self._group, self.state = self._create(chunk_rows)
@@ -282,16 +283,22 @@ class DatasetWriter:
             )
 
     def _create(self, chunk_rows: int) -> tuple[zarr.Group, JournalState]:
+        if self.partial.exists() and not (is_ours(self.partial) or _is_empty(self.partial)):
+            raise OutputError(
+                f"{self.partial} is in the way and is not an interrupted data set. Move it, "
+                "or choose another output."
+            )
         with writing(self.out):
-            if self.partial.exists() and not is_ours(self.partial):
-                raise OutputError(
-                    f"{self.partial} is in the way and is not an interrupted data set. Move it, "
-                    "or choose another output."
-                )
-            shutil.rmtree(self.partial, ignore_errors=True)
-            self.partial.mkdir(parents=True)
-            group = create_store(self.partial, self.grid, self.frame, self.flux_unit, chunk_rows)
-            group.attrs["settings"] = self._settings
+            try:
+                shutil.rmtree(self.partial, ignore_errors=True)
+                self.partial.mkdir(parents=True)
+                facts = self.grid, self.frame, self.flux_unit, chunk_rows
+                group = create_store(self.partial, *facts)
+                group.attrs["settings"] = self._settings
+                (self.partial / JOURNAL).touch()
+            except BaseException:
+                shutil.rmtree(self.partial, ignore_errors=True)
+                raise
         return group, JournalState()
 
     def _reopen(self) -> tuple[zarr.Group, JournalState]:
@@ -305,7 +312,6 @@ class DatasetWriter:
                     "with it, or resume=False to start afresh."
                 )
             journal, state = Journal(self.partial / JOURNAL), JournalState()
-            journal.path.touch()
             journal.repair()
             for record in journal:
                 state.add(record)
@@ -367,6 +373,10 @@ def check_output(out: Path, *, overwrite: bool) -> None:
             f"{out} exists. Use overwrite=True (--overwrite) to replace it, or choose another "
             "output."
         )
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _put_in_place(partial: Path, out: Path, *, overwrite: bool) -> None:
