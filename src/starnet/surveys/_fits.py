@@ -12,7 +12,6 @@ import gzip
 import math
 import os
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,24 +42,24 @@ TABLE_TYPES = {
 
 
 class Header:
-    """The cards of one header, decoded when asked for."""
+    """The cards of one header, found and decoded when asked for: few of hundreds are."""
 
     def __init__(self, raw: bytes) -> None:
-        self._cards: dict[str, bytes] = {}
-        for start in range(0, len(raw), 80):
-            if raw[start + 8 : start + 10] == b"= ":
-                name = raw[start : start + 8].rstrip().decode("ascii", "replace")
-                self._cards.setdefault(name, raw[start + 10 : start + 80])
+        self._raw = raw
 
     def __contains__(self, name: str) -> bool:
-        return name in self._cards
+        return self._card(name) is not None
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._cards)
+    def _card(self, name: str) -> bytes | None:
+        key = name.ljust(8).encode("ascii") + b"= "
+        at = self._raw.find(key)
+        while at >= 0 and at % 80:
+            at = self._raw.find(key, at + 1)
+        return None if at < 0 else self._raw[at + 10 : at + 80]
 
     def get(self, name: str, default: Any = None) -> Any:
         """Value of a card: str, bool, int or float; the default if absent or blank."""
-        card = self._cards.get(name)
+        card = self._card(name)
         value = None if card is None else _value(card)
         return default if value is None else value
 
@@ -88,17 +87,12 @@ class Header:
 
 @dataclass(frozen=True)
 class Hdu:
-    """A header and where its data lie in the file."""
+    """A header, where its data lie in the file, and their shape, slowest axis first."""
 
     header: Header
     start: int
     size: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the data, slowest axis first; empty without data."""
-        n = self.header.integer("NAXIS")
-        return tuple(self.header.integer(f"NAXIS{i}") for i in range(n, 0, -1))
+    shape: tuple[int, ...]
 
     @property
     def is_table(self) -> bool:
@@ -236,11 +230,11 @@ class FitsFile:
         return self.hdu(index).header
 
     def check_complete(self) -> None:
-        """Raise `ReadError` unless the last HDU ends where the file does or before."""
+        """Raise `ReadError` if the last HDU, filled up to a whole block, goes beyond the file."""
         index = 0
         while index == 0 or self.hdu(index - 1).end < self.size:
-            last = self.hdu(index)
-            self._require(last.start, last.size, f"HDU {index}")
+            hdu = self.hdu(index)
+            self._require(hdu.start, hdu.end - hdu.start, f"HDU {index}")
             index += 1
 
     def image(self, index: int, rows: slice | None = None) -> NDArray[Any]:
@@ -292,7 +286,8 @@ class FitsFile:
             raw += chunk
             end = _end_card(raw, len(raw) - len(chunk))
         header = Header(raw[:end])
-        return Hdu(header, where + -(-(end + 80) // BLOCK) * BLOCK, _data_size(header))
+        size, shape = _data_size(header)
+        return Hdu(header, where + -(-(end + 80) // BLOCK) * BLOCK, size, shape)
 
     def _bytes(self, start: int, size: int) -> bytes:
         if start + size <= len(self._first) or self.gzipped:
@@ -326,15 +321,15 @@ def _end_card(raw: bytes, start: int) -> int:
     return at
 
 
-def _data_size(header: Header) -> int:
-    axes = [header.integer(f"NAXIS{i}", -1) for i in range(1, header.integer("NAXIS") + 1)]
+def _data_size(header: Header) -> tuple[int, tuple[int, ...]]:
+    axes = tuple(header.integer(f"NAXIS{i}", -1) for i in range(header.integer("NAXIS"), 0, -1))
     bits = header.integer("BITPIX")
     if bits not in IMAGE_TYPES or any(n < 0 for n in axes):
         raise ReadError(f"a header has BITPIX {bits} and axes {axes}, which no FITS file has")
     if not axes:
-        return 0
-    cells = math.prod(axes)
-    return abs(bits) // 8 * header.integer("GCOUNT", 1) * (header.integer("PCOUNT") + cells)
+        return 0, axes
+    cells = math.prod(axes) + header.integer("PCOUNT")
+    return abs(bits) // 8 * header.integer("GCOUNT", 1) * cells, axes
 
 
 def _row_type(header: Header) -> np.dtype[Any]:

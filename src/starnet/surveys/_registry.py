@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from starnet.errors import ConfigError, DataError, ReadError, StarNetError
 from starnet.spectra import Spectra
 from starnet.surveys._fits import FitsFile
@@ -130,7 +132,8 @@ def read_file(
     try:
         with _opened(where) as source:
             kind = given or _identified(source) or _fallback(source, options)
-            return kind.read(source, options)
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # damaged numbers
+                return kind.read(source, options)
     except ConfigError:
         raise
     except FileNotFoundError as error:

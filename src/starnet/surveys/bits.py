@@ -49,7 +49,9 @@ class PixelBits:
 
     def bad(self, pixels: NDArray[Any], wanted: Sequence[int | str] | None = None) -> NDArray[Any]:
         """True where one of the bits is set, in the shape of ``pixels``."""
-        return (pixels.astype(np.int64, copy=False) & self.value(wanted)) != 0
+        with np.errstate(invalid="ignore"):  # some surveys write masks as floats, with NaN
+            numbers = pixels.astype(np.int64, copy=False)
+        return (numbers & self.value(wanted)) != 0
 
     def _number(self, bit: int | str) -> int:
         if isinstance(bit, str) and not bit.isdigit():

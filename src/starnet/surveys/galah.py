@@ -66,7 +66,7 @@ def _ccd(source: Opened, options: ReadOptions) -> Spectra:
     fits, head = source.fits, source.fits.header(0)
     flux = fits.image(0)
     fits.check_complete()
-    relative = fits.image(2 if fits.get(7) is not None else 1)
+    relative = fits.image(_error_hdu(source))
     if relative.shape != flux.shape or flux.ndim != 1:
         raise ReadError(f"flux {flux.shape} and relative error {relative.shape} should be alike")
     start, step = head.number("CRVAL1"), head.number("CDELT1", "CD1_1")
@@ -92,6 +92,13 @@ def _ccd(source: Opened, options: ReadOptions) -> Spectra:
             "kind": f"CCD {match.group(2)}" if match else "CCD",
         },
     )
+
+
+def _error_hdu(source: Opened) -> int:
+    """Where the relative error is: HDU 2 in DR4, whose headers say WAV_OK, and HDU 1 before."""
+    fits, needed = source.fits, (7 if "WAV_OK" in source.fits.header(0) else 3)
+    fits.hdu(needed)  # raises if the file has fewer
+    return 2 if fits.get(7) is not None else 1
 
 
 def _analysed(
@@ -122,9 +129,12 @@ def _analysed(
 
 
 def _columns(source: Opened) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    head = TEXT_HEAD.match(source.beginning)
+    if head is None:
+        raise ReadError("it is neither FITS nor text with a head '# wave sob' or '# wave sob uob'")
     text = source.path.read_text("utf-8", "replace")
     rows = [line.split() for line in text.splitlines() if line.strip() and line.lstrip()[0] != "#"]
-    width = 3 if TEXT_HEAD.match(source.beginning).group(1) else 2  # type: ignore[union-attr]
+    width = 3 if head.group(1) else 2
     short = next((i for i, row in enumerate(rows) if len(row) < width), None)
     if len(rows) < 2 or short is not None:
         raise ReadError(

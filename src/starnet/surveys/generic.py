@@ -39,8 +39,9 @@ def read(source: Opened, options: ReadOptions) -> Spectra:
     plain = _plain_axis(source)
     if plain is not None:
         return _plain(source, options, plain, medium)
-    name = stem(source.path)
-    parts = [_converted(part, options, medium, name) for part in _specutils(source)]
+    found = _specutils(source)
+    names = _names(found, stem(source.path))
+    parts = [_converted(part, options, medium, names) for part in found]
     joined = parts[0] if len(parts) == 1 else join_arms(parts)
     meta = joined.meta
     meta["file"] = np.full(len(joined), str(source.path))
@@ -67,9 +68,18 @@ def _specutils(source: Opened) -> list[Any]:
     raise ReadError(f"specutils cannot read it either ({problems[0]})")
 
 
-def _converted(part: Any, options: ReadOptions, medium: Medium, name: str) -> Spectra:
-    n = 1 if part.flux.ndim == 1 else part.flux.shape[0]
-    names = [name] if n == 1 else [f"{name}-{i}" for i in range(n)]
+def _names(parts: list[Any], name: str) -> list[str]:
+    """Names of the rows: DESI's target numbers, or the file's name with a number."""
+    n = 1 if parts[0].flux.ndim == 1 else parts[0].flux.shape[0]
+    targets = next((part.meta["fibermap"] for part in parts if "fibermap" in part.meta), None)
+    if targets is not None and "TARGETID" in targets.colnames:
+        names = [str(number) for number in targets["TARGETID"]]
+        if len(set(names)) == n:
+            return names
+    return [name] if n == 1 else [f"{name}-{i}" for i in range(n)]
+
+
+def _converted(part: Any, options: ReadOptions, medium: Medium, names: list[str]) -> Spectra:
     scale = _power(part.flux.value)
     if scale != 1.0:  # an inverse variance of 1e38 and more does not fit into float32
         part = part.multiply(1.0 / scale) if part.uncertainty is None else _scaled(part, scale)

@@ -70,9 +70,9 @@ def _names(folder: Path) -> dict[str, str]:
     names: dict[str, str] = {}
     for table in sorted(folder.glob("paramsMILES*.txt")):
         for line in table.read_text("utf-8", "replace").splitlines():
-            number = re.match(r"(\S.{0,21}?)\s+(\d{4})\s", line)
-            if number:
-                names.setdefault(number.group(2), number.group(1).strip())
+            name, number = line[:23].strip().removesuffix(" Cl"), line[23:27]  # fixed columns
+            if number.isdigit():
+                names.setdefault(number, name.strip())
     return names
 
 

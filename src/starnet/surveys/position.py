@@ -12,8 +12,8 @@ def position_name(prefix: str, ra: float, dec: float) -> str:
     """The IAU's kind of name: ``SDSS J093917.06+004107.7``; empty if a coordinate is unknown."""
     if not (np.isfinite(ra) and np.isfinite(dec)):
         return ""
-    hundredths = int((ra % 360.0) / 15.0 * 360000.0)  # truncated, as the IAU asks
-    tenths = int(abs(dec) * 36000.0)
+    hundredths = int((ra % 360.0) * 24000.0 + 1e-6)  # truncated, as the IAU asks
+    tenths = int(abs(dec) * 36000.0 + 1e-6)
     hours, minutes, seconds = _sexagesimal(hundredths, 100)
     degrees, arcmin, arcsec = _sexagesimal(tenths, 10)
     sign = "-" if dec < 0 else "+"
