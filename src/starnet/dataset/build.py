@@ -18,7 +18,7 @@ from astropy.table import Table
 
 from starnet.dataset import report as reasons
 from starnet.dataset.columns import dropped_reasons
-from starnet.dataset.join import Joiner, MatchBy, dropped
+from starnet.dataset.join import Joiner, MatchBy, Selection, dropped
 from starnet.dataset.layout import CHUNK_ROWS, DROPPED, begun, partial_path, read_grid
 from starnet.dataset.report import BuildReport, count_reasons
 from starnet.dataset.source import (
@@ -33,7 +33,7 @@ from starnet.dataset.store import open_dataset
 from starnet.dataset.table import Duplicates, LabelTable
 from starnet.dataset.writer import DatasetWriter, check_output
 from starnet.errors import DataError
-from starnet.spectra import Labels, Spectra, WavelengthGrid
+from starnet.spectra import Spectra, WavelengthGrid
 
 Tick = Callable[[int, int], None]
 """Called after each file with the numbers of spectra kept and of what was dropped."""
@@ -218,29 +218,30 @@ class _Build:
 
     def _take(self, read: FileRead) -> tuple[int, int]:
         """Take one file; the numbers of spectra kept and of what was dropped."""
-        kept, labels, notes = self._select(read)
-        n_kept = 0 if kept is None else len(kept)
+        found = self._select(read)
+        n_kept = 0 if found.spectra is None else len(found.spectra)
         self.files.append(file_facts(read.path, n_kept))
-        self.dropped.extend(notes)
+        self.dropped.extend(found.dropped)
         if self.writer is not None:
             # Spectra and the note that their file is done are written together, or neither is.
-            self.writer.append(kept, labels, files=self.files, dropped=self.dropped)
+            notes = {"files": self.files, "dropped": self.dropped}
+            self.writer.append(found.spectra, found.labels, columns=found.columns, **notes)
             self.files, self.dropped = [], []
-        return n_kept, len(notes)
+        return n_kept, len(found.dropped)
 
-    def _select(self, read: FileRead) -> tuple[Spectra | None, Labels | None, list[dict[str, str]]]:
+    def _select(self, read: FileRead) -> Selection:
         if read.spectra is None:
             name = Path(read.path).name
-            return None, None, [dropped(name, read.path, reasons.UNREADABLE, read.error)]
+            return Selection(dropped=[dropped(name, read.path, reasons.UNREADABLE, read.error)])
         joiner = self.joiner or self._joiner(read.spectra)
         taken = self.writer.ids if self.writer is not None else set()
-        kept, labels, notes = joiner.select(read.spectra, read.path, taken)
-        if kept is not None:
+        found = joiner.select(read.spectra, read.path, taken)
+        if found.spectra is not None:
             if self.writer is None:
-                self._open(joiner.grid, kept.frame, joiner.unit)
+                self._open(joiner.grid, found.spectra.frame, joiner.unit)
             assert self.writer is not None
             self.joiner, self.writer.matched_by = joiner, joiner.match
-        return kept, labels, notes
+        return found
 
     def _joiner(self, spectra: Spectra) -> Joiner:
         """For the first spectra: unless a grid was named, theirs is that of the data set."""

@@ -20,6 +20,21 @@ MatchBy = Literal["star", "id", "file"]
 MATCHES: tuple[MatchBy, ...] = ("star", "id", "file")
 
 
+@dataclass(frozen=True)
+class Selection:
+    """What to keep of a file: spectra, their labels and keys, and what was dropped and why."""
+
+    spectra: Spectra | None = None
+    labels: Labels | None = None
+    keys: list[str] = field(default_factory=list)
+    dropped: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def columns(self) -> dict[str, list[str]]:
+        """More columns of metadata for the spectra."""
+        return {"label_key": self.keys} if self.keys else {}
+
+
 @dataclass
 class Joiner:
     """Joins spectra with a label table.
@@ -40,19 +55,16 @@ class Joiner:
     frame: str
     unit: Any = u.dimensionless_unscaled
     match: str | None = None
-    _reported: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.match not in (None, *MATCHES):
             raise ConfigError(f"match must be one of {', '.join(MATCHES)}; received {self.match}.")
 
-    def select(
-        self, spectra: Spectra, path: str, taken: set[str]
-    ) -> tuple[Spectra | None, Labels | None, list[dict[str, str]]]:
-        """The spectra of a file to keep, their labels, and what was dropped and why."""
+    def select(self, spectra: Spectra, path: str, taken: set[str]) -> Selection:
+        """What to keep of a file's spectra, given the ids that the data set has."""
         unfit = self._unfit(spectra)
         if unfit is not None:
-            return None, None, [dropped(PurePath(path).name, path, *unfit)]
+            return Selection(dropped=[dropped(PurePath(path).name, path, *unfit)])
         rows = self._rows(spectra, path)
         reasons = self._reasons(spectra, rows, taken)
         notes = [
@@ -62,13 +74,12 @@ class Joiner:
         ]
         keep = np.array([not reason for reason in reasons], dtype=bool)
         if not keep.any():
-            return None, None, notes
+            return Selection(dropped=notes)
         kept = spectra if keep.all() else spectra[keep]
         if self.table is None:
-            return kept, None, notes
-        meta = kept.meta.copy(copy_data=False)
-        meta["label_key"] = self.table.keys[rows[keep]]
-        return kept.replace(meta=meta), self.table.labels[rows[keep]], notes
+            return Selection(kept, dropped=notes)
+        rows = rows[keep]
+        return Selection(kept, self.table.labels[rows], self.table.keys[rows].tolist(), notes)
 
     def _key(self, row: int) -> str:
         assert self.table is not None

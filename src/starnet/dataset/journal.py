@@ -110,16 +110,16 @@ def columns_of(table: Table) -> dict[str, list[Any]]:
     return out
 
 
-def join_columns(parts: Sequence[Table]) -> dict[str, list[Any]]:
+def join_columns(parts: Sequence[Mapping[str, list[Any]]]) -> dict[str, list[Any]]:
     """The columns of several tables, one after the other; None where a table lacks a column."""
     out: dict[str, list[Any]] = {}
     n_before = 0
     for part in parts:
-        columns = columns_of(part)
-        for name in {**out, **columns}:
-            values = columns.get(name, [None] * len(part))
+        n_rows = len(next(iter(part.values())))
+        for name in {**out, **part}:
+            values = part.get(name, [None] * n_rows)
             out.setdefault(name, [None] * n_before).extend(values)
-        n_before += len(part)
+        n_before += n_rows
     return out
 
 

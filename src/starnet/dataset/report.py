@@ -89,8 +89,7 @@ class BuildReport:
         """The counts, to print with rich."""
         from rich.table import Table as RichTable
 
-        title = f"{self.path}: {self.n_spectra} spectra of {self.n_stars} stars"
-        out = RichTable(title=title, title_justify="left", caption=self._caption())
+        out = RichTable()
         out.add_column("")
         out.add_column("number", justify="right")
         out.add_column("meaning")
@@ -106,11 +105,12 @@ class BuildReport:
         """Print the counts."""
         from rich.console import Console
 
-        (console or Console()).print(self.table())
-
-    def _caption(self) -> str:
-        rate = f"{self.seconds:.1f} s"
-        return f"{rate}; every name is in {self.path / DROPPED}" if self.dropped else rate
+        console = console or Console()
+        told = f"{self.path}: {self.n_spectra} spectra of {self.n_stars} stars"
+        console.print(f"{told}, in {self.seconds:.1f} s", soft_wrap=True, highlight=False)
+        console.print(self.table())
+        if self.dropped:
+            console.print(f"Every name is in {self.path / DROPPED}", soft_wrap=True)
 
 
 def count_reasons(reasons: Iterable[str]) -> dict[str, int]:

@@ -19,7 +19,7 @@ import zarr
 
 import starnet
 from starnet.dataset.columns import write_columns
-from starnet.dataset.journal import Journal, JournalState, join_columns, units_of
+from starnet.dataset.journal import Journal, JournalState, columns_of, join_columns, units_of
 from starnet.dataset.layout import (
     CHUNK_ROWS,
     JOURNAL,
@@ -104,6 +104,7 @@ class DatasetWriter:
         self.provenance = dict(provenance or {})
         self._overwrite, self._closed = overwrite, False
         self._spectra: list[Spectra] = []
+        self._columns: list[dict[str, list[Any]]] = []
         self._labels: list[Labels] = []
         self._files: list[dict[str, Any]] = []
         self._dropped: list[dict[str, str]] = []
@@ -129,6 +130,7 @@ class DatasetWriter:
         spectra: Spectra | None,
         labels: Labels | None = None,
         *,
+        columns: Mapping[str, list[Any]] | None = None,
         files: Iterable[Mapping[str, Any]] = (),
         dropped: Iterable[Mapping[str, str]] = (),
     ) -> None:
@@ -140,6 +142,8 @@ class DatasetWriter:
             None notes files and what was dropped only.
         labels : Labels, optional
             Needed if the data set has labels.
+        columns : mapping, optional
+            More columns of metadata: a value for each of the spectra.
         files, dropped : iterable of dict
             Files that were read for these spectra, and what was left out; written with them.
 
@@ -158,6 +162,7 @@ class DatasetWriter:
             self._check(spectra, labels)
             self.ids.update(spectra.ids.tolist())
             self._spectra.append(spectra)
+            self._columns.append({**columns_of(spectra.meta), **(columns or {})})
         if spectra is not None and labels is not None:
             self._labels.append(labels)
         self._files.extend(dict(entry) for entry in files)
@@ -180,7 +185,7 @@ class DatasetWriter:
                     array = writable(self._group, name)
                     array.resize((stop, self.grid.n_pixels))
                     array[start:stop] = np.concatenate([getattr(p, name) for p in self._spectra])
-                columns = join_columns([part.meta for part in self._spectra])
+                columns = join_columns(self._columns)
                 units = units_of(self._spectra[0].meta)
                 # Readers may give names as numbers or bytes; in a data set they are text.
                 columns["id"] = [name for part in self._spectra for name in part.ids.tolist()]
@@ -197,7 +202,8 @@ class DatasetWriter:
             }
             self.journal.write(record)
         self.state.add(record)
-        self._spectra, self._labels, self._files, self._dropped = [], [], [], []
+        self._spectra, self._columns, self._labels = [], [], []
+        self._files, self._dropped = [], []
 
     def finish(self, dropped: Iterable[Mapping[str, str]] = ()) -> Path:
         """Complete the data set and give it its name.
