@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starnet.models import _fused, _kernel, plain_operations
+from starnet.models import StarNetConfig, _fused, _kernel, build_network, plain_operations
 
 # Each shape is compiled once (about a second), so shapes come from a list and sizes are drawn.
 SHAPES = [
@@ -175,6 +176,25 @@ def test_transforms_and_tracing_take_the_ordinary_way():
     torch.testing.assert_close(by_vmap, by_block, rtol=1e-4, atol=1e-4)
     _, tangent = torch.func.jvp(labels, (x[0].detach(),), (torch.ones(1, 90),))
     torch.testing.assert_close(tangent, by_vmap[0].sum().detach(), rtol=1e-3, atol=1e-3)
+
+
+def test_export_takes_the_ordinary_way_and_agrees():
+    network = build_network(StarNetConfig(90, 2, dense=(8,)), seed=0).eval()
+    x = torch.randn(3, 1, 90)
+    program = torch.export.export(network, (x,))
+    called = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
+    assert any("conv" in name for name in called), called
+    torch.testing.assert_close(program.module()(x), network(x), rtol=1e-4, atol=1e-5)
+
+
+def test_threads_of_python_do_not_meet():
+    shape = SHAPES[0]
+    inputs = [[t.detach() for t in made(shape, 4, 2000, seed)] for seed in range(4)]
+    wanted = [block(tensors, shape) for tensors in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda tensors: block(tensors, shape), inputs * 5))
+    for i, out in enumerate(found):
+        assert torch.equal(out, wanted[i % 4])
 
 
 def test_other_dtypes_and_the_switch(monkeypatch):

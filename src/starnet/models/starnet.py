@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from starnet.errors import ConfigError
-from starnet.models._fused import Weights, conv_block
+from starnet.models._fused import Weights, conv_block, zero_padded
 from starnet.models.registry import register
 
 Padding = Literal["valid", "same"]
@@ -117,7 +117,7 @@ class StarNet(nn.Module):
             return x
         total = config.kernel - 1 if config.padding == "same" else 0
         for conv in self.convs:
-            x = functional.relu(conv(functional.pad(x, (total // 2, total - total // 2))))
+            x = functional.relu(conv(zero_padded(x, (total // 2, total - total // 2))))
         return functional.max_pool1d(x, config.pool).transpose(1, 2)  # (B, P', F), as the block
 
 

@@ -310,7 +310,9 @@ class _Run:
         self.schedule.epoch_done(loss)
         if loss < at.best_loss:
             at.best_loss, at.best_epoch = loss, at.epoch + 1
-            self.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+            if config.restore_best:
+                weights = self.network.state_dict()
+                self.best = {k: v.detach().clone() for k, v in weights.items()}
         if loss < at.reference - config.min_delta:
             at.reference, at.waited = loss, 0
             return
@@ -319,7 +321,7 @@ class _Run:
 
     def end(self) -> History:
         """Gives the network its final weights."""
-        if self.config.restore_best and self.best:
+        if self.best:
             self.network.load_state_dict(self.best)
         elif self.average is not None:
             for value, parameter in zip(
