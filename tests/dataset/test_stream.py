@@ -104,7 +104,11 @@ def test_weights_follow_their_rows(data):
     rows = np.array([5, 250, 7, 100])
     stream = SpectraStream(data, rows, weights=rows / 1000)
     (batch,) = stream.batches(10)
-    np.testing.assert_allclose(batch.weights, batch.inputs[:, 0, 0] / 1000)
+    assert batch.weights.shape == batch.targets.shape
+    np.testing.assert_allclose(batch.weights.T, [batch.inputs[:, 0, 0] / 1000] * 2)
+    each = np.stack([rows, -rows], axis=1)
+    (batch,) = SpectraStream(data, rows, weights=each).batches(10)
+    np.testing.assert_allclose(batch.weights[:, 1], -batch.inputs[:, 0, 0])
 
 
 def test_bad_arguments_are_sentences(data):

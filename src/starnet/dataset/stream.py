@@ -35,8 +35,8 @@ class Batch(NamedTuple):
         Flux, and the mask (1 = bad) where it is a second channel.
     targets : float32 array (B, L)
         Scaled labels, NaN where missing.
-    weights : float32 array (B,) or None
-        Weight of each spectrum in the loss.
+    weights : float32 array (B, L) or None
+        How much each label counts in the loss; None for all alike.
     """
 
     inputs: NDArray[Any]
@@ -61,8 +61,8 @@ class SpectraStream:
         Arrays (L,); targets are ``(label - mean) / std``.
     mask_channel : bool
         Whether the mask is fed as a second channel.
-    weights : array (len(rows),), optional
-        Weight of each of the rows.
+    weights : array (len(rows),) or (len(rows), L), optional
+        How much each of the rows counts in the loss, or each of their labels.
     shuffle : bool
         Random order, another one each epoch; otherwise the order of the rows.
     buffer : int
@@ -103,12 +103,7 @@ class SpectraStream:
         names = dataset.label_names if label_names is None else tuple(label_names)
         values = dataset.labels.select(names).values[self.rows]
         self.targets = _scaled(values, label_scale)
-        self.weights = None if weights is None else np.asarray(weights, dtype=np.float32)
-        if self.weights is not None and self.weights.shape != self.rows.shape:
-            raise ConfigError(
-                f"weights must be one for each of {self.rows.size} rows; received shape "
-                f"{self.weights.shape}."
-            )
+        self.weights = None if weights is None else _weights(weights, self.targets.shape)
 
     @property
     def n_spectra(self) -> int:
@@ -253,3 +248,14 @@ def _scaled(values: NDArray[Any], scale: tuple[ArrayLike, ArrayLike] | None) -> 
             f"labels; received {mean} and {std}."
         )
     return ((values - mean) / std).astype(np.float32)
+
+
+def _weights(weights: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """A weight for each label of each row."""
+    found = np.asarray(weights, dtype=np.float32)
+    if found.shape not in (shape, shape[:1]):
+        raise ConfigError(
+            f"weights must be one for each of {shape[0]} rows, or for each of their {shape[1]} "
+            f"labels; received shape {found.shape}."
+        )
+    return np.broadcast_to(found.reshape(shape[0], -1), shape)
