@@ -20,69 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starnet.errors import ReadError
+from starnet.surveys._fits_header import Header
+from starnet.surveys._fits_table import FitsTable, row_type, scaled
 
 BLOCK = 2880
 FIRST = 24 * BLOCK  # read at once: the headers that tell what a file is
 LONGEST = 4000 * BLOCK  # no header is longer; rubbish without an END card might seem to be
 MAPPED = 64 * 1024 * 1024  # tables larger than this are mapped into memory, not read
 IMAGE_TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
-TABLE_TYPES = {
-    "L": "S1",
-    "B": "u1",
-    "I": ">i2",
-    "J": ">i4",
-    "K": ">i8",
-    "E": ">f4",
-    "D": ">f8",
-    "C": ">c8",
-    "M": ">c16",
-    "P": ">2i4",
-    "Q": ">2i8",
-}
-
-
-class Header:
-    """The cards of one header, found and decoded when asked for: few of hundreds are."""
-
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
-
-    def __contains__(self, name: str) -> bool:
-        return self._card(name) is not None
-
-    def _card(self, name: str) -> bytes | None:
-        key = name.ljust(8).encode("ascii") + b"= "
-        at = self._raw.find(key)
-        while at >= 0 and at % 80:
-            at = self._raw.find(key, at + 1)
-        return None if at < 0 else self._raw[at + 10 : at + 80]
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Value of a card: str, bool, int or float; the default if absent or blank."""
-        card = self._card(name)
-        value = None if card is None else _value(card)
-        return default if value is None else value
-
-    def number(self, *names: str) -> float:
-        """The first of several cards that holds a finite number, or NaN."""
-        for name in names:
-            value = self.get(name)
-            if isinstance(value, (int, float)) and math.isfinite(value):
-                return float(value)
-        return math.nan
-
-    def text(self, *names: str) -> str:
-        """The first of several cards that is not blank, as text, or an empty string."""
-        for name in names:
-            value = self.get(name)
-            if value not in (None, ""):
-                return str(value).strip()
-        return ""
-
-    def integer(self, name: str, default: int = 0) -> int:
-        """A whole number, or the default if the card is absent or is not one."""
-        value = self.get(name)
-        return value if isinstance(value, int) else default
 
 
 @dataclass(frozen=True)
@@ -115,45 +60,6 @@ class Hdu:
     def end(self) -> int:
         """Where the next header starts."""
         return self.start + -(-self.size // BLOCK) * BLOCK
-
-
-class FitsTable:
-    """Columns of a binary table; names are in lower case."""
-
-    def __init__(self, header: Header, rows: NDArray[Any], names: tuple[str, ...]) -> None:
-        self._header = header
-        self._rows = rows
-        self.names = names
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.names
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def column(self, *names: str) -> NDArray[Any]:
-        """The first of several columns that is there, in native byte order and scaled.
-
-        Raises
-        ------
-        ReadError
-            If none is there.
-        """
-        for name in names:
-            if name in self.names:
-                return self._column(self.names.index(name))
-        raise ReadError(
-            f"the table has no column {' or '.join(names)}; it has {', '.join(self.names[:40])}"
-        )
-
-    def _column(self, index: int) -> NDArray[Any]:
-        data = self._rows[f"c{index}"]
-        if data.dtype.kind == "S":
-            return np.char.strip(np.char.decode(data, "ascii", "replace"))
-        out = data.astype(data.dtype.newbyteorder("="))
-        scale = self._header.get(f"TSCAL{index + 1}", 1)
-        zero = self._header.get(f"TZERO{index + 1}", 0)
-        return out if (scale, zero) == (1, 0) else out * scale + zero
 
 
 class FitsFile:
@@ -190,7 +96,7 @@ class FitsFile:
     def _unzip(self, peek: bool) -> bytes:
         try:
             if peek:
-                return zlib.decompressobj(wbits=31).decompress(self._first)
+                return zlib.decompressobj(wbits=31).decompress(self._first, FIRST)
             return gzip.decompress(self._path.read_bytes())
         except (EOFError, zlib.error, OSError) as error:
             raise ReadError(f"its gzip stream is damaged or truncated ({error})") from error
@@ -254,16 +160,14 @@ class FitsFile:
             width = shape[1] * dtype.itemsize
             start, size, shape = start + first * width, (stop - first) * width, (stop - first, -1)
         data = np.frombuffer(self._read(start, size, f"HDU {index}"), dtype)
-        data = data.astype(dtype.newbyteorder("=")).reshape(shape)
-        scale, zero = head.get("BSCALE", 1), head.get("BZERO", 0)
-        return data if (scale, zero) == (1, 0) else data * scale + zero
+        return scaled(data, head.get("BSCALE", 1), head.get("BZERO", 0)).reshape(shape)
 
     def table(self, index: int) -> FitsTable:
         """A binary table."""
         hdu = self.hdu(index)
         if not hdu.is_table:
             raise ReadError(f"HDU {index} is needed as a binary table and is none")
-        dtype = _row_type(hdu.header)
+        dtype = row_type(hdu.header)
         width, n_rows = hdu.header.integer("NAXIS1"), hdu.header.integer("NAXIS2")
         if dtype.itemsize != width:
             raise ReadError(f"the columns of HDU {index} make {dtype.itemsize} bytes, not {width}")
@@ -330,38 +234,3 @@ def _data_size(header: Header) -> tuple[int, tuple[int, ...]]:
         return 0, axes
     cells = math.prod(axes) + header.integer("PCOUNT")
     return abs(bits) // 8 * header.integer("GCOUNT", 1) * cells, axes
-
-
-def _row_type(header: Header) -> np.dtype[Any]:
-    fields: list[tuple[Any, ...]] = []
-    for i in range(header.integer("TFIELDS")):
-        form = header.text(f"TFORM{i + 1}")
-        digits = form[: len(form) - len(form.lstrip("0123456789"))]
-        letter, repeat = form[len(digits) : len(digits) + 1], int(digits or 1)
-        if letter == "A":
-            fields.append((f"c{i}", f"S{repeat}"))
-        elif letter == "X":
-            fields.append((f"c{i}", "u1", (-(-repeat // 8),)))
-        elif letter in TABLE_TYPES:
-            fields.append((f"c{i}", TABLE_TYPES[letter], () if repeat == 1 else (repeat,)))
-        else:
-            raise ReadError(f"column {i + 1} has the unknown format {form!r}")
-    return np.dtype(fields)
-
-
-def _value(card: bytes) -> Any:
-    text = card.decode("ascii", "replace").strip()
-    if text.startswith("'"):
-        end = text.find("'", 1)
-        while end >= 0 and text[end + 1 : end + 2] == "'":
-            end = text.find("'", end + 2)
-        return text[1 : end if end > 0 else None].replace("''", "'").rstrip()
-    text = text.split("/", 1)[0].strip()
-    if text in ("T", "F"):
-        return text == "T"
-    for convert in (int, float):
-        try:
-            return convert(text.replace("D", "E") if convert is float else text)
-        except ValueError:
-            continue
-    return None

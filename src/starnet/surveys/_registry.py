@@ -140,7 +140,7 @@ def read_file(
         raise ReadError(f"{where}: there is no such file; check the path.") from error
     except DataError as error:
         raise ReadError(f"{where}: not read, because {_sentence(error)}") from error
-    except (OSError, ValueError, KeyError, IndexError, TypeError, MemoryError) as error:
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, MemoryError) as error:
         text = f"{type(error).__name__}: {error}"
         raise ReadError(
             f"{where}: not read; its contents are not what its format demands ({text}). It may be "
@@ -194,7 +194,7 @@ def _identified(source: Opened) -> Survey | None:
         try:
             if survey.identify(source):
                 return survey
-        except (ReadError, ValueError, KeyError, IndexError, TypeError):
+        except (ReadError, ValueError, LookupError, TypeError, ArithmeticError):
             continue  # rubbish in a header is no survey's
     return None
 

@@ -24,7 +24,8 @@ from starnet.errors import ReadError
 from starnet.spectra import LineSpread, Spectra, WavelengthGrid
 from starnet.surveys import bits
 from starnet.surveys._assemble import FLUX_UNIT, assemble, stem
-from starnet.surveys._fits import FitsFile, Header
+from starnet.surveys._fits import FitsFile
+from starnet.surveys._fits_header import Header
 from starnet.surveys._options import ReadOptions
 from starnet.surveys._registry import Opened, Survey, register
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from starnet.spectra import Spectra
 from starnet.surveys._assemble import assemble, stem
-from starnet.surveys._fits import FitsTable
+from starnet.surveys._fits_table import FitsTable
 from starnet.surveys._options import ReadOptions
 from starnet.surveys._registry import Opened, Survey, register
 from starnet.surveys.apstar import NO_DATA, common, grid_of

@@ -49,9 +49,11 @@ class PixelBits:
 
     def bad(self, pixels: NDArray[Any], wanted: Sequence[int | str] | None = None) -> NDArray[Any]:
         """True where one of the bits is set, in the shape of ``pixels``."""
-        with np.errstate(invalid="ignore"):  # some surveys write masks as floats, with NaN
-            numbers = pixels.astype(np.int64, copy=False)
-        return (numbers & self.value(wanted)) != 0
+        value = self.value(wanted)
+        if pixels.dtype.kind not in "iu" or value > np.iinfo(pixels.dtype).max:
+            with np.errstate(invalid="ignore"):  # some surveys write masks as floats, with NaN
+                pixels = pixels.astype(np.int64)
+        return (pixels & value) != 0
 
     def _number(self, bit: int | str) -> int:
         if isinstance(bit, str) and not bit.isdigit():

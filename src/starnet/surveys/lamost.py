@@ -22,7 +22,7 @@ from starnet.errors import ReadError
 from starnet.spectra import LineSpread, Spectra, WavelengthGrid
 from starnet.surveys import bits
 from starnet.surveys._assemble import assemble, stem, velocity
-from starnet.surveys._fits import Header
+from starnet.surveys._fits_header import Header
 from starnet.surveys._options import ReadOptions
 from starnet.surveys._registry import Opened, Survey, register
 

@@ -2,7 +2,8 @@
 
 https://data.sdss.org/datamodel/files/MANGA_SPECTRO_MASTAR/DRPVER/MPROCVER/mastar-goodspec-DRPVER-MPROCVER.html
 Columns WAVE, FLUX, IVAR, MASK, DISP (standard deviation of the line spread in Angstrom); tables
-made from it by a join are read too, as far as they keep WAVE and FLUX.
+made from it by a join are read too, as far as they keep WAVE and FLUX. The full file (5 GB) should
+be unpacked first: a gzipped file is unpacked in memory.
 
 The spectra were shifted to rest by the measured heliocentric velocity, HELIOV of the visit (Yan et
 al. 2019, ApJ 883, 175; lines of stars at -83 and -52 km/s lie at their laboratory wavelengths).
@@ -20,7 +21,7 @@ from starnet.errors import ReadError
 from starnet.spectra import LineSpread, Spectra, WavelengthGrid
 from starnet.surveys import bits
 from starnet.surveys._assemble import FLUX_UNIT, assemble
-from starnet.surveys._fits import FitsTable
+from starnet.surveys._fits_table import FitsTable
 from starnet.surveys._options import ReadOptions
 from starnet.surveys._registry import Opened, Survey, register
 from starnet.surveys.sdss import FWHM
@@ -40,14 +41,16 @@ def read(source: Opened, options: ReadOptions) -> Spectra:
     source.fits.check_complete()
     if not len(table):
         raise ReadError("its table has no rows")
-    waves, flux = np.atleast_2d(table.column("wave")), np.atleast_2d(table.column("flux"))
-    if flux.shape != waves.shape or not np.allclose(waves, waves[0], rtol=1e-7):
+    wave, flux = np.atleast_1d(table.row("wave", 0)), np.atleast_2d(table.column("flux"))
+    if flux.shape != (len(table), wave.size):
+        raise ReadError(f"its rows have {wave.size} wavelengths and fluxes of {flux.shape}")
+    if not table.same_in_every_row("wave", rtol=1e-7):
         raise ReadError("its rows have different wavelengths; split it by wavelength scale")
     bad = None
     if "mask" in table:
         bad = bits.MASTAR.bad(np.atleast_2d(table.column("mask")), options.mask_bits)
     return assemble(
-        WavelengthGrid(waves[0], "vacuum", lsf=_line_spread(table)),
+        WavelengthGrid(wave, "vacuum", lsf=_line_spread(table)),
         flux,
         ivar=np.atleast_2d(table.column("ivar")) if "ivar" in table else None,
         bad=bad,

@@ -11,9 +11,12 @@ and noise in the ultraviolet of cool stars) are masked.
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
 from pathlib import Path
+
+from astropy.table import Table
 
 from starnet.errors import ReadError
 from starnet.spectra import LineSpread, Spectra, WavelengthGrid
@@ -62,6 +65,44 @@ def read(source: Opened, options: ReadOptions) -> Spectra:
             "kind": "library",
         },
     )
+
+
+def read_parameters(path: Path | str) -> Table:
+    """The library's table of parameters, ``paramsMILES_v9.1.txt``, which has fixed columns.
+
+    Returns
+    -------
+    Table
+        ``id`` (number of the star, four digits), ``name``, ``teff`` (K), ``logg``, ``fe_h``;
+        NaN where the library has no value.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be read or has no such rows.
+    """
+    try:
+        lines = Path(path).read_text("utf-8", "replace").splitlines()
+    except OSError as error:
+        raise ReadError(f"{path} cannot be read: {error.strerror}.") from error
+    rows = [
+        (line[23:27], line[:23].strip(), *(_number(line[a : a + 8]) for a in (48, 57, 65)))
+        for line in lines
+        if line[23:27].isdigit()
+    ]
+    if not rows:
+        raise ReadError(
+            f"{path} is not the table of the MILES library: no line has the number of a star in "
+            "columns 24 to 27."
+        )
+    return Table(rows=rows, names=("id", "name", "teff", "logg", "fe_h"))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 @lru_cache(maxsize=16)

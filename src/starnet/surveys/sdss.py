@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from starnet.spectra import LineSpread, Spectra, WavelengthGrid
 from starnet.surveys import bits
 from starnet.surveys._assemble import FLUX_UNIT, assemble, stem, velocity
-from starnet.surveys._fits import FitsTable, Header
+from starnet.surveys._fits_header import Header
+from starnet.surveys._fits_table import FitsTable
 from starnet.surveys._options import ReadOptions
 from starnet.surveys._registry import Opened, Survey, register
 from starnet.surveys.position import position_name
