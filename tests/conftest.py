@@ -63,3 +63,31 @@ def toy_model(toy_spectra: Spectra):
     labels = Labels(("teff", "logg"), [[4000.0, 0.5], [5000.0, 2.5], [6000.0, 4.5]])
     scale = LabelScale.fit(labels, log10=("teff",))
     return Model(network.eval(), scale, pipeline, toy_spectra.grid, "rest", name="toy")
+
+
+def labelled_spectra(n: int, seed: int = 0, visits: int = 1):
+    """Spectra of ``n`` made-up stars whose lines respond to teff and logg, with their labels."""
+    from astropy.table import Table
+
+    from starnet.spectra import Labels
+
+    rng = np.random.default_rng(seed)
+    grid = WavelengthGrid.log10(3.7, 1e-4, 160, "vacuum")
+    teff, logg = rng.uniform(4000, 7000, n), rng.uniform(0, 5, n)
+    pixel = np.arange(160)
+    depth = np.stack([(7000 - teff) / 6000, (teff - 4000) / 9000, 0.1 + logg / 12], axis=1)
+    lines = np.exp(-0.5 * ((pixel - np.array([[30], [80], [120]])) / 3.0) ** 2)
+    flux = np.repeat(1 - depth @ lines, visits, axis=0)
+    flux += 0.005 * rng.standard_normal(flux.shape)
+    star = np.repeat([f"star{i:03d}" for i in range(n)], visits)
+    name = [f"{s}-{v}" for s, v in zip(star, np.tile(np.arange(visits), n), strict=True)]
+    meta = Table({"id": name, "star": star})
+    spectra = Spectra(grid, flux, np.full(flux.shape, 0.005**-2), meta=meta)
+    values = np.repeat(np.column_stack([teff, logg]), visits, axis=0)
+    return spectra, Labels(("teff", "logg"), values)
+
+
+@pytest.fixture
+def labelled():
+    """The function `labelled_spectra`."""
+    return labelled_spectra

@@ -9,12 +9,7 @@ import typer
 
 from starnet.cli._app import app, console
 from starnet.cli.train import report
-from starnet.errors import DataError, ReadError
-
-TABLES = ("labels.*", "MILES_params.db", "*.csv", "*.ecsv", "*.parquet", "params*.txt")
-"""Label tables, in the order in which a folder is searched for them."""
-KEYS = ("star", "id", "apogee_id", "star_id", "sobject_id", "miles", "name", "file")
-"""Columns that name a star, in the order in which a table is searched for them."""
+from starnet.errors import ReadError
 
 
 @app.command()
@@ -37,7 +32,7 @@ def demo(
     With --data it runs on a folder of spectra with a label table; without it, the MILES library
     is fetched from its public source.
     """
-    from starnet.dataset import build, open_dataset
+    from starnet.dataset import build, find_labels, open_dataset
     from starnet.surveys.download import fetch_miles
     from starnet.training import load_recipe, train_model
 
@@ -46,10 +41,9 @@ def demo(
         raise ReadError(
             f"There is no folder {folder}. Give one with spectra: make demo DATA=folder"
         )
-    table = labels or _find_table(folder)
     store = out / "spectra.zarr"
     console.rule("1  spectra and labels")
-    built = build(folder, table, store, key=key or _find_key(table), overwrite=True)
+    built = build(folder, find_labels(folder, labels, key=key), store, overwrite=True)
     built.show(console)
     console.rule("2  training")
     chosen = load_recipe(recipe)
@@ -67,30 +61,4 @@ def demo(
     console.print(f"in {out}: model, test.ecsv, residuals.ecsv, {figures}", soft_wrap=True)
     console.print(
         f"label your own spectra: starnet predict {out / 'model'} FILES --out labels.fits"
-    )
-
-
-def _find_table(folder: Path) -> Path:
-    for pattern in TABLES:
-        found = sorted(folder.glob(pattern))
-        if found:
-            return found[0]
-    raise DataError(
-        f"No label table was found in {folder} (looked for {', '.join(TABLES)}). Name it with "
-        "--labels (make demo DATA=folder LABELS=table)."
-    )
-
-
-def _find_key(table: Path) -> str:
-    """The column that names the star, by the names that such columns usually have."""
-    from starnet.dataset.formats import open_table
-
-    columns, _ = open_table(table)
-    known = {column.lower(): column for column in columns}
-    for key in KEYS:
-        if key in known:
-            return known[key]
-    raise DataError(
-        f"{table} has no column that names the star (looked for {', '.join(KEYS)}); it has "
-        f"{', '.join(columns)}. Name it with --key."
     )
