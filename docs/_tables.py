@@ -13,7 +13,7 @@ from typing import Any
 import _results
 
 ROOT = Path(__file__).resolve().parents[1]
-MARK = re.compile(r"^<!-- generated: ([a-z-]+) -->$", re.MULTILINE)
+MARK = re.compile(r"^<!-- generated: ([a-z0-9-]+) -->$", re.MULTILINE)
 
 
 def expand(text: str) -> str:
@@ -82,14 +82,21 @@ def settings(thing: Any, skip: Sequence[str] = ()) -> str:
     for field in dataclasses.fields(thing):
         if field.name in skip:
             continue
-        meaning, shown = said.get(field.name, ""), _shown_default(field)
-        if meaning and meaning == last:  # the docstring explains several together
+        meaning = said.get(field.name) or _explained_elsewhere(field.name, said)
+        shown = _shown_default(field)
+        if meaning and meaning == last and not meaning.startswith("see `"):
+            # the docstring explains several together
             rows[-1][0] += f", `{field.name}`"
             rows[-1][1] += f", {shown}"
             continue
         rows.append([f"`{field.name}`", shown, meaning])
         last = meaning
     return table(("setting", "default", "meaning"), rows)
+
+
+def _explained_elsewhere(name: str, said: dict[str, str]) -> str:
+    """A pointer to the setting whose explanation names this one."""
+    return next((f"see `{other}`" for other, text in said.items() if f"`{name}`" in text), "")
 
 
 def _shown_default(field: Any) -> str:
@@ -167,7 +174,9 @@ def transforms() -> str:
     from starnet.preprocess import TRANSFORMS
 
     rows = []
-    for name, kind in sorted(TRANSFORMS.items(), key=lambda item: (item[1].random is True, item[0])):
+    for name, kind in sorted(
+        TRANSFORMS.items(), key=lambda item: (item[1].random is True, item[0])
+    ):
         if name != "Pipeline":
             only = "training" if kind.random is True else "always"
             signature = [_parameter(field) for field in dataclasses.fields(kind)]
@@ -213,6 +222,13 @@ def network_settings() -> str:
     from starnet.models import StarNetConfig
 
     return settings(StarNetConfig, skip=("n_pixels", "n_labels", "n_channels"))
+
+
+def errors() -> str:
+    """The tree of exceptions, as the module draws it."""
+    import starnet.errors
+
+    return f"```text\n{inspect.getdoc(starnet.errors)}\n```"
 
 
 def layers() -> str:
@@ -282,6 +298,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "training-settings": training_settings,
     "recipe-settings": recipe_settings,
     "network-settings": network_settings,
+    "errors": errors,
     "layers": layers,
     "command-line": command_line,
     "results": _results.results,

@@ -62,21 +62,23 @@ def write_miles(folder, n=240, seed=1, snr=100.0):
 
 
 def write_spec(path, teff=5800.0, logg=4.4, fe_h=-0.2, *, redshift=2e-4, snr=40.0, seed=3):
-    """One file laid out as SDSS `spec` lite files are, with a bright-sky bit on some pixels."""
+    """One file laid out as SDSS `spec` lite files are, with two bits of the mask in use."""
     path = Path(path)
     rng = np.random.default_rng(seed)
     loglam = 3.636 + 1e-4 * np.arange(860)
     flux = 50.0 * spectrum(10**loglam / (1 + redshift), teff, logg, fe_h)
     sigma = flux / snr
     mask = np.zeros(loglam.size, "i4")
-    mask[400:412] |= 1 << 23  # BRIGHTSKY
+    mask[400:412] |= 1 << 23  # BRIGHTSKY, bad by default
+    mask[600:630] |= 1 << 25  # COMBINEREJ, which is not
     coadd = Table({"flux": (flux + sigma * rng.standard_normal(loglam.size)).astype("f4")})
     coadd["loglam"], coadd["ivar"] = loglam.astype("f4"), (1 / sigma**2).astype("f4")
     coadd["and_mask"], coadd["or_mask"] = mask, mask
     found = Table({"Z": [redshift], "SN_MEDIAN_ALL": [snr], "CLASS": ["STAR"]})
     plate, mjd, fiber = (int(part) for part in path.stem.split("-")[1:4])
     head = fits.PrimaryHDU()
-    head.header.update(PLATEID=plate, MJD=mjd, FIBERID=fiber, PLUG_RA=150.1, PLUG_DEC=2.2)
+    head.header.update(PLATEID=plate, MJD=mjd, FIBERID=fiber, PLUG_RA=150.1)
+    head.header["PLUG_DEC"] = 2.2 + 0.01 * fiber
     parts = [fits.table_to_hdu(coadd), fits.table_to_hdu(found)]
     fits.HDUList([head, *parts]).writeto(path, overwrite=True)
     return path
