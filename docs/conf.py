@@ -28,6 +28,7 @@ exclude_patterns = ["_build", "jupyter_execute"]
 html_theme = "furo"
 html_title = f"StarNet {release}"
 default_role = "code"
+smartquotes = False  # it makes one dash of the two of a flag
 
 myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 3
