@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import Table
@@ -32,7 +33,7 @@ def awkward_spectra() -> Spectra:
     mask[6] = True
     mask[6, 50] = False
     meta = Table({"id": list("abcdefg"), "star": list("aabbcde"), "rv": np.linspace(-90, 90, 7)})
-    return Spectra(grid, flux, ivar, mask, "observed", meta, "erg s-1 cm-2 AA-1")
+    return Spectra(grid, flux, ivar, mask, "observed", meta, u.Unit("erg s-1 cm-2 AA-1"))
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ def test_lines_get_the_width_that_is_asked_for(target, centre):
     out = MatchLSF(fwhm=target)(spectra)
     assert measured_fwhm(out) == pytest.approx(target, rel=2e-3)
     assert out.flux.sum() == pytest.approx(spectra.flux.sum(), rel=1e-5)
+    assert out.grid.lsf is not None
     assert out.grid.lsf.matches(LineSpread(fwhm=target))
 
 

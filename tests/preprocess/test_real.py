@@ -24,7 +24,7 @@ from starnet.spectra import LineSpread, Spectra, WavelengthGrid
 def miles(shared_data) -> Spectra:
     """Thirty stars of MILES."""
     files = sorted((shared_data / "miles").glob("MILES_res2.50_star_*.fits"))[::26]
-    flux = np.stack([fits.getdata(file).ravel() for file in files])
+    flux = np.stack([np.asarray(fits.getdata(file), dtype=float).ravel() for file in files])
     grid = WavelengthGrid.linear(3540.5, 0.9, flux.shape[1], "air", lsf=LineSpread(fwhm=2.5))
     return Spectra(grid, flux, mask=flux <= 0)
 
@@ -35,8 +35,9 @@ def apstar(shared_data) -> Spectra:
     flux, error = [], []
     for file in sorted((shared_data / "apogee" / "apStar").glob("apStar-*.fits")):
         with fits.open(file) as hdus:
-            flux.append(np.atleast_2d(hdus[1].data)[0])
-            error.append(np.atleast_2d(hdus[2].data)[0])
+            images = [np.atleast_2d(hdu.data)[0] for hdu in hdus[1:3]]  # type: ignore[union-attr]
+        flux.append(images[0])
+        error.append(images[1])
     grid = WavelengthGrid.log10(
         4.179, 6e-6, 8575, "vacuum", chips=APSTAR_CHIPS, lsf=LineSpread(resolution=22500.0)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,8 @@ from starnet.errors import ConfigError, GridError
 from starnet.spectra import WavelengthGrid, air_to_vacuum, vacuum_to_air
 
 Unit = Literal["pixel", "angstrom"]
-Ranges = tuple[tuple[float, float], ...]
+Ranges = Sequence[tuple[float, float]] | tuple[float, float]
+Interval = tuple[float, float] | float
 
 
 def require(condition: bool | np.bool, owner: object, must: str, received: Any) -> None:
@@ -51,7 +52,7 @@ def interval(owner: object, value: Any, name: str, low: float = 0.0) -> tuple[fl
     return float(pair[0]), float(pair[1])
 
 
-def as_ranges(owner: object, ranges: Any, unit: str) -> Ranges:
+def as_ranges(owner: object, ranges: Any, unit: str) -> tuple[tuple[float, float], ...]:
     """Increasing, separate ``(start, stop)`` pairs; a single pair is taken as one range."""
     one_of(owner, unit, ("pixel", "angstrom"), "unit")
     try:
@@ -72,7 +73,7 @@ def as_ranges(owner: object, ranges: Any, unit: str) -> Ranges:
 
 
 def pixel_ranges(
-    grid: WavelengthGrid, ranges: Ranges, unit: str, medium: str | None
+    grid: WavelengthGrid, ranges: Any, unit: str, medium: str | None
 ) -> list[tuple[int, int]]:
     """The ranges as pixel ``(start, stop)`` of a grid; empty ones are left out.
 
@@ -106,7 +107,7 @@ def pixel_ranges(
 
 
 def pixels_in(
-    grid: WavelengthGrid, ranges: Ranges, unit: str, medium: str | None
+    grid: WavelengthGrid, ranges: Any, unit: str, medium: str | None
 ) -> NDArray[np.bool_]:
     """Whether each pixel of the grid is in one of the ranges, shape (P,)."""
     inside = np.zeros(grid.n_pixels, dtype=bool)

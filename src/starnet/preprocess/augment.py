@@ -7,6 +7,7 @@ leaves them out (`Pipeline.deterministic`). Flux, inverse variance and mask chan
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.polynomial import legendre
@@ -14,7 +15,7 @@ from scipy.special import ive
 
 from starnet.errors import DataError, GridError
 from starnet.preprocess._contract import Transform, register
-from starnet.preprocess._params import integer, interval, number, one_of, require
+from starnet.preprocess._params import Interval, integer, interval, number, one_of, require
 from starnet.preprocess._rows import (
     TINY,
     Array,
@@ -53,7 +54,7 @@ class AddNoise(Transform):
         With ``from_ivar``, if no good pixel of the batch has a known error.
     """
 
-    snr: tuple[float, float] | None = None
+    snr: Interval | None = None
     from_ivar: bool = False
 
     random = True
@@ -81,8 +82,7 @@ class AddNoise(Transform):
 
     def _wanted(self, spectra: Spectra, rng: np.random.Generator) -> Array:
         """Variance to come to, shape (N, 1)."""
-        assert self.snr is not None
-        low, high = np.log(self.snr)
+        low, high = np.log(np.asarray(self.snr, dtype=float))
         ratio = np.exp(rng.uniform(low, high, len(spectra)))
         level = np.empty(len(spectra))
         for rows in row_blocks(len(spectra)):
@@ -176,8 +176,8 @@ class LSFJitter(Transform):
         With ``fraction``, if the grid has no line spread.
     """
 
-    fraction: tuple[float, float] | None = None
-    pixels: tuple[float, float] | None = None
+    fraction: Interval | None = None
+    pixels: Interval | None = None
 
     random = True
 
@@ -197,7 +197,9 @@ class LSFJitter(Transform):
         return grid, frame
 
     def _apply(self, spectra: Spectra, rng: np.random.Generator) -> Spectra:
-        drawn = rng.uniform(*(self.fraction or self.pixels or (0, 0)), len(spectra))
+        given: Any = self.pixels if self.fraction is None else self.fraction
+        low, high = given
+        drawn = rng.uniform(low, high, len(spectra))
         flux, ivar = np.array(spectra.flux), np.array(spectra.ivar)
         for a, b in spectra.grid.chips:
             sigma = self._sigma(spectra.grid, a, b, drawn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,7 +134,7 @@ class PolynomialContinuum(Transform):
     """
 
     ranges: Ranges | None = None
-    pixels: tuple[int, ...] | None = None
+    pixels: Sequence[int] | Array | None = None
     order: int = 2
     unit: Unit = "angstrom"
     medium: Medium | None = None
