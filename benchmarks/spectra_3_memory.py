@@ -75,6 +75,7 @@ def measure(out: Path, n: int, n_train: int, batch_size: int) -> dict[str, Any]:
     from astropy.table import Table
 
     from starnet.dataset import SpectraStream, build, open_dataset
+    from starnet.spectra import LabelScale
 
     peaks, seconds = {"imports": peak_gb()}, {}
     names = [f"star{i:07d}" for i in range(n)]
@@ -87,15 +88,15 @@ def measure(out: Path, n: int, n_train: int, batch_size: int) -> dict[str, Any]:
     assert (report.n_spectra, report.n_dropped) == (n, 0)
 
     data = open_dataset(out)
-    scale = values.mean(axis=0), values.std(axis=0)
+    scale = LabelScale.fit(data.labels)
     rows = np.linspace(0, n - 1, min(n_train, n)).astype(int)
     start = time.perf_counter()
-    loss = train(SpectraStream(data, rows, label_scale=scale), batch_size)
+    loss = train(SpectraStream(data, rows, scale=scale), batch_size)
     seconds["train"] = time.perf_counter() - start
     peaks["train"] = peak_gb()
 
     start = time.perf_counter()
-    stream = SpectraStream(data, label_scale=scale)
+    stream = SpectraStream(data, scale=scale)
     streamed = sum(len(batch.inputs) for batch in stream.batches(batch_size, seed=SEED, epoch=1))
     seconds["stream"] = time.perf_counter() - start
     assert streamed == n

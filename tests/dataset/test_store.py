@@ -3,8 +3,9 @@ import shutil
 
 import numpy as np
 import pytest
+from astropy.table import Table
 
-from starnet.dataset import DatasetWriter, open_dataset
+from starnet.dataset import DatasetWriter, from_arrays, open_dataset
 from starnet.errors import DataError, LabelError
 from starnet.spectra import Spectra, WavelengthGrid
 
@@ -151,3 +152,13 @@ def test_unfinished_and_newer_stores_are_refused(make_dataset, tmp_path):
     path.rename(tmp_path / "new.zarr.partial")
     with pytest.raises(DataError, match=r"new.zarr.partial is there. Run the same build"):
         open_dataset(tmp_path / "new.zarr")
+
+
+def test_visits_that_a_survey_names_by_their_coordinates_are_of_one_star(tmp_path, toy_spectra):
+    meta = Table({"id": [f"v{i}" for i in range(6)], "star": [f"J{i}" for i in range(6)]})
+    meta["ra"] = [10.0, 10.0002, 50.0, 50.0, np.nan, np.nan]  # degrees; 0.7 arcseconds apart
+    meta["dec"] = [5.0, 5.0, 0.0, 1.0, np.nan, 2.0]
+    path = from_arrays(toy_spectra.replace(meta=meta), None, tmp_path / "set.zarr")
+    dataset = open_dataset(path)
+    assert list(dataset.stars) == ["J0", "J0", "J2", "J3", "J4", "J5"]
+    assert list(dataset.meta["star"]) == list(meta["star"])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from starnet.dataset import SpectraStream, open_dataset
 from starnet.errors import ConfigError, DataError, LabelError
+from starnet.spectra import LabelScale
 
 
 def rows_of(batches) -> list[int]:
@@ -90,9 +91,8 @@ def test_a_transform_that_loses_spectra_is_refused(data):
 
 
 def test_targets_are_scaled_and_missing_ones_are_nan(data):
-    stream = SpectraStream(
-        data, label_names=("logg", "teff"), label_scale=([0.5, 4000.0], [0.25, 100.0])
-    )
+    scale = LabelScale(("logg", "teff"), (0.5, 4000.0), (0.25, 100.0), (0.0, 4e3), (5.0, 7e3))
+    stream = SpectraStream(data, scale=scale)
     for batch in stream.batches(64):
         row = batch.inputs[:, 0, 0]
         np.testing.assert_allclose(batch.targets[:, 1], row / 100, rtol=1e-6)
@@ -114,12 +114,10 @@ def test_weights_follow_their_rows(data):
 def test_bad_arguments_are_sentences(data):
     with pytest.raises(ConfigError, match="weights"):
         SpectraStream(data, weights=[1.0])
-    with pytest.raises(ConfigError, match="label_scale"):
-        SpectraStream(data, label_scale=([0.0], [1.0]))
     with pytest.raises(ConfigError, match="batch_size"):
         next(SpectraStream(data).batches(0))
     with pytest.raises(LabelError, match="mg_fe"):
-        SpectraStream(data, label_names=("mg_fe",))
+        SpectraStream(data, scale=LabelScale(("mg_fe",), (0.0,), (1.0,), (0.0,), (1.0,)))
     with pytest.raises(DataError, match="300 spectra"):
         SpectraStream(data, [300])
     with pytest.raises(DataError, match="No rows"):

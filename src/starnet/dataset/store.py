@@ -26,6 +26,7 @@ from starnet.dataset.layout import (
 )
 from starnet.errors import DataError, LabelError
 from starnet.spectra import Frame, Labels, LabelSpec, Spectra, WavelengthGrid, label_spec
+from starnet.surveys import stars_by_position
 
 
 class SpectraDataset:
@@ -113,8 +114,17 @@ class SpectraDataset:
 
     @cached_property
     def stars(self) -> NDArray[np.str_]:
-        """Name of each spectrum's star, shape (N,); visits of one star share it."""
-        return self._names("star")
+        """Star of each spectrum, shape (N,); visits of one star share it.
+
+        Surveys that name a star by the coordinates of the visit (LAMOST) give it several names.
+        Where coordinates are known, spectra within 3 arcseconds are of one star, so that no
+        split parts them; ``meta["star"]`` has the names as they were read.
+        """
+        names = self._names("star")
+        if not {"ra", "dec"} <= set(self._group["rows"].attrs["columns"]):
+            return names
+        place = read_columns(self._group["rows"], ["ra", "dec"])
+        return stars_by_position(np.asarray(place["ra"]), np.asarray(place["dec"]), names)
 
     def _names(self, column: str) -> NDArray[np.str_]:
         return np.asarray(read_columns(self._group["rows"], [column])[column], dtype=str)

@@ -9,7 +9,7 @@ whatever the number of threads and however fast the disk is.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from starnet.dataset.store import SpectraDataset, by_chunk
 from starnet.errors import ConfigError, DataError
-from starnet.spectra import Spectra
+from starnet.spectra import LabelScale, Spectra
 
 Transform = Callable[[Spectra, np.random.Generator], Spectra]
 BUFFER = 4096
@@ -55,10 +55,8 @@ class SpectraStream:
     transform : callable, optional
         Takes spectra and a random generator to spectra: preprocessing and augmentation. Without
         one the stored flux is streamed as it is.
-    label_names : sequence of str, optional
-        Labels to stream. Default: all of the data set.
-    label_scale : (mean, std), optional
-        Arrays (L,); targets are ``(label - mean) / std``.
+    scale : LabelScale, optional
+        Labels to stream, and how they are scaled. Default: all of the data set, as they are.
     mask_channel : bool
         Whether the mask is fed as a second channel.
     weights : array (len(rows),) or (len(rows), L), optional
@@ -77,7 +75,7 @@ class SpectraStream:
     DataError
         If a row is not there, or there is none.
     ConfigError
-        If the shapes of scale or weights do not fit.
+        If the shape of the weights does not fit.
     """
 
     def __init__(
@@ -86,8 +84,7 @@ class SpectraStream:
         rows: ArrayLike | slice | None = None,
         *,
         transform: Transform | None = None,
-        label_names: Sequence[str] | None = None,
-        label_scale: tuple[ArrayLike, ArrayLike] | None = None,
+        scale: LabelScale | None = None,
         mask_channel: bool = False,
         weights: ArrayLike | None = None,
         shuffle: bool = True,
@@ -100,9 +97,9 @@ class SpectraStream:
             raise DataError(f"No rows of {dataset.path} were chosen to stream.")
         self.transform, self.mask_channel = transform, mask_channel
         self.shuffle, self.buffer, self.workers = shuffle, buffer, workers
-        names = dataset.label_names if label_names is None else tuple(label_names)
-        values = dataset.labels.select(names).values[self.rows]
-        self.targets = _scaled(values, label_scale)
+        labels = dataset.labels if scale is None else dataset.labels.select(scale.names)
+        values = labels.values[self.rows]
+        self.targets = (values if scale is None else scale.forward(values)).astype(np.float32)
         self.weights = None if weights is None else _weights(weights, self.targets.shape)
 
     @property
@@ -236,18 +233,6 @@ def _ahead(function: Callable[[int], Any], items: Iterable[int], workers: int) -
             yield result
     finally:
         threads.shutdown(wait=True, cancel_futures=True)
-
-
-def _scaled(values: NDArray[Any], scale: tuple[ArrayLike, ArrayLike] | None) -> NDArray[np.float32]:
-    if scale is None:
-        return values.astype(np.float32)
-    mean, std = (np.asarray(part, dtype=float) for part in scale)
-    if mean.shape != values.shape[1:] or std.shape != mean.shape or not np.all(std > 0):
-        raise ConfigError(
-            f"label_scale must be mean and positive standard deviation of {values.shape[1]} "
-            f"labels; received {mean} and {std}."
-        )
-    return ((values - mean) / std).astype(np.float32)
 
 
 def _weights(weights: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from starnet.dataset import Batch
 from starnet.errors import DataError
-
-
-class Batch(NamedTuple):
-    """Some spectra with their labels.
-
-    Attributes
-    ----------
-    inputs : (B, C, P) float32
-        Network input, finite everywhere.
-    targets : (B, L) float32
-        Scaled labels; NaN where missing.
-    weights : (B, L) float32 or None
-        How much each label counts; None for equal weights.
-    """
-
-    inputs: np.ndarray
-    targets: np.ndarray
-    weights: np.ndarray | None = None
 
 
 class Stream(Protocol):

@@ -97,8 +97,7 @@ def train_model(
     rows = rows or _split(dataset, labels, recipe)
     train, valid, _ = rows
     scale = LabelScale.fit(labels[train], log10=recipe.log10)
-    targets = scale.forward(labels.values)
-    source = _Source(dataset, recipe, targets, train, valid)
+    source = _Source(dataset, recipe, scale, train, valid)
     networks, histories = [], []
     members = [network for network in recipe.networks for _ in range(recipe.copies)]
     for i, settings in enumerate(members):
@@ -125,9 +124,10 @@ class _Source:
     """Feeds the members of an ensemble from one data set."""
 
     def __init__(
-        self, dataset: SpectraDataset, recipe: Recipe, targets: Any, train: Rows, valid: Rows
+        self, dataset: SpectraDataset, recipe: Recipe, scale: LabelScale, train: Rows, valid: Rows
     ) -> None:
-        self.dataset, self.recipe, self.targets = dataset, recipe, targets
+        self.dataset, self.recipe, self.scale = dataset, recipe, scale
+        self.targets = scale.forward(dataset.labels.select(scale.names).values)
         self.train, self.valid = train, valid
         self.grid = recipe.preprocess.output_grid(dataset.grid, dataset.frame)[0]
         self.channels = 2 if recipe.mask_channel else 1
@@ -137,7 +137,7 @@ class _Source:
         self, settings: Any, number: int, folder: Path | None, progress: bool
     ) -> tuple[nn.Module, History]:
         seed = self.recipe.seed + number
-        sizes = {"n_pixels": self.grid.n_pixels, "n_labels": self.targets.shape[1]}
+        sizes = {"n_pixels": self.grid.n_pixels, "n_labels": len(self.scale.names)}
         network = build_network({**settings, **sizes, "n_channels": self.channels}, seed=seed)
         config = dataclasses.replace(self.recipe.training, seed=seed)
         train = self._stream(self._bag(number), "train", shuffle=True)
@@ -163,7 +163,7 @@ class _Source:
         return SpectraStream(
             self.dataset,
             rows,
-            targets=self.targets[rows],
+            scale=self.scale,
             transform=pipeline if augmented else pipeline.deterministic(),
             mask_channel=self.recipe.mask_channel,
             shuffle=shuffle,
