@@ -17,7 +17,6 @@ import astropy.units as u
 import numpy as np
 import zarr
 
-import starnet
 from starnet.dataset.columns import write_columns
 from starnet.dataset.journal import Journal, JournalState, columns_of, join_columns, units_of
 from starnet.dataset.layout import (
@@ -35,6 +34,7 @@ from starnet.dataset.layout import (
 from starnet.errors import ConfigError, DataError, GridError, LabelError, OutputError
 from starnet.spectra import Frame, Labels, Spectra, WavelengthGrid, label_spec
 
+VERSIONS = ("starnet", "numpy", "astropy", "zarr")
 BLOCKS = 4
 """Chunks that are gathered before they are written together."""
 
@@ -329,10 +329,7 @@ class DatasetWriter:
     def _final_attributes(self) -> dict[str, Any]:
         provenance = {
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": {
-                "starnet": starnet.__version__,
-                **{name: version(name) for name in ("numpy", "astropy", "zarr")},
-            },
+            "versions": {name: version(name) for name in VERSIONS},
             **self.provenance,
         }
         return {
