@@ -117,11 +117,11 @@ def _rows(name: str, rows: list[dict[str, Any]]) -> str:
 
 
 def _flat(data: dict[str, Any], prefix: str = ""):
-    """Names and values of all figures, nested ones with dots; lists are left to the file."""
+    """Names and values of all figures, nested ones with dots; tables are shown apart."""
     for name, value in data.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
-        elif not isinstance(value, list):
+        elif not _is_table(value):
             yield f"{prefix}{name}", value
 
 
@@ -137,6 +137,8 @@ def _table(benchmark: Benchmark, figures: dict[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value).replace("|", "\\|")
     return f"{value:,.0f}" if isinstance(value, int) or abs(value) >= 1e4 else f"{value:.4g}"
@@ -152,7 +154,9 @@ def _provenance(made: dict[str, Any], name: str) -> str:
     commit += " with uncommitted changes" if made.get("uncommitted_changes") else ""
     facts = {
         "command": f"`{made.get('command', 'unknown')}`",
-        "seed": made.get("seed", "unknown"),
+        "seed": "none, nothing is random"
+        if made.get("seed", "") is None
+        else made.get("seed", "unknown"),
         "date": made.get("date", "unknown"),
         "commit": commit,
         "machine": machine or "unknown",
