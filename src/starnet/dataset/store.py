@@ -121,7 +121,8 @@ class SpectraDataset:
         split parts them; ``meta["star"]`` has the names as they were read.
         """
         names = self._names("star")
-        if not {"ra", "dec"} <= set(self._group["rows"].attrs["columns"]):
+        columns: Any = self._group["rows"].attrs["columns"]
+        if not {"ra", "dec"} <= set(columns):
             return names
         place = read_columns(self._group["rows"], ["ra", "dec"])
         return stars_by_position(np.asarray(place["ra"]), np.asarray(place["dec"]), names)
