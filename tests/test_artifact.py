@@ -88,7 +88,7 @@ def test_a_failed_save_leaves_nothing_behind(toy_model, tmp_path, monkeypatch):
 
 
 def test_other_grids_and_frames_are_refused_with_the_remedy(toy_model, toy_spectra):
-    with pytest.raises(GridError, match=r"Resample\(model\.input_grid\)"):
+    with pytest.raises(GridError, match=r"model\.adapt\(spectra\)"):
         toy_model.prepare(toy_spectra.select_pixels(slice(0, 100)))
     with pytest.raises(FrameError, match="observed frame"):
         toy_model.prepare(toy_spectra.replace(frame="observed"))
@@ -114,3 +114,18 @@ def test_not_a_number_becomes_null(toy_model, tmp_path):
     odd = replace(toy_model, provenance={"loss": np.float32("nan"), "rows": np.arange(3)})
     about = json.loads((odd.save(tmp_path / "model") / JSON_NAME).read_text())
     assert about["provenance"] == {"loss": None, "rows": [0, 1, 2]}
+
+
+def test_spectra_are_adapted_on_request(toy_model, toy_spectra):
+    meta = toy_spectra.meta.copy()
+    meta["rv"] = 30.0
+    grid = toy_spectra.grid.shifted(30.0)
+    observed = toy_spectra.replace(grid=grid.to_air(), frame="observed", meta=meta)
+    adapted = toy_model.adapt(observed)
+    toy_model.check(adapted.grid, adapted.frame)
+    good = ~adapted.mask & ~toy_spectra.mask
+    assert good.mean() > 0.7
+    assert np.abs(adapted.flux - toy_spectra.flux)[good].mean() < 0.01
+    far = toy_spectra.grid.shifted(30000.0)
+    with pytest.raises(GridError):
+        toy_model.adapt(toy_spectra.replace(grid=far))

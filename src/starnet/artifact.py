@@ -27,7 +27,7 @@ from torch import nn
 from starnet import __version__
 from starnet.errors import FrameError, GridError, ModelError, OutputError, StarNetError
 from starnet.models import build_network, config_to_dict
-from starnet.preprocess import Pipeline
+from starnet.preprocess import Pipeline, Resample, ToRest
 from starnet.spectra import LabelScale, Spectra, WavelengthGrid, label_spec
 from starnet.spectra.batch import Frame
 
@@ -96,6 +96,24 @@ class Model:
         self.check(spectra.grid, spectra.frame)
         return self.pipeline.deterministic()(spectra)
 
+    def adapt(self, spectra: Spectra) -> Spectra:
+        """Spectra brought to the frame and grid that the model reads, as far as they reach.
+
+        Observed spectra are shifted to rest by their own velocities (``meta["rv"]``) and
+        resampled; pixels that they do not cover are masked. Line spreads are left as they are.
+
+        Raises
+        ------
+        FrameError
+            If the model reads observed spectra and these are at rest.
+        GridError
+            If the spectra do not overlap with the grid.
+        """
+        if self.input_frame == "rest":
+            spectra = ToRest()(spectra)
+        spectra.require(frame=self.input_frame)
+        return Resample(self.input_grid)(spectra)
+
     def check(self, grid: WavelengthGrid, frame: Frame) -> None:
         """Refuse a grid or frame that the model was not trained for; see `prepare`."""
         try:
@@ -111,8 +129,8 @@ class Model:
         return (
             f"The model {self.name!r} reads spectra on {self.input_grid.describe()} in the "
             f"{self.input_frame} frame; these are on {grid.describe()} in the {frame} frame. "
-            "Bring them to its grid and frame first (starnet.preprocess.ToRest and "
-            "Resample(model.input_grid)), or train a model on spectra like these."
+            "Bring them to its grid and frame first (model.adapt(spectra), or --adapt on the "
+            "command line), or train a model on spectra like these."
         )
 
     def inputs(self, prepared: Spectra) -> NDArray[Any]:

@@ -12,6 +12,7 @@ import torch
 from starnet.errors import ConfigError, ModelError
 from starnet.models import (
     EnsembleConfig,
+    ProjectionConfig,
     StarNetConfig,
     apply_network,
     build_network,
@@ -27,6 +28,12 @@ EXAMPLES = {
         StarNetConfig(50, 1, filters=(), dense=(32, 16)),
         StarNetConfig(90, 4, filters=(8,), dense=(12,)),
         StarNetConfig(200, 2, filters=(4, 4, 8), dense=(), padding="same"),
+    ],
+    "projection": [
+        ProjectionConfig(120, 3, scales=(0.0, 6.0), components=(5, 8), views=((0,), (0, 1))),
+        ProjectionConfig(
+            90, 2, n_channels=2, scales=(9.0,), components=(7,), views=((0,),), first_pixel=10
+        ),
     ],
     "ensemble": [
         EnsembleConfig(

@@ -53,6 +53,7 @@ def make_catalog(
     *,
     survey: str | None = None,
     options: ReadOptions | None = None,
+    prepare: Callable[[Spectra], Spectra] | None = None,
     part_size: int = 1000,
     reader: Reader | None = None,
     tick: Tick = lambda done, total: None,
@@ -74,6 +75,8 @@ def make_catalog(
         Read every file as this survey's, instead of identifying each.
     options : ReadOptions, optional
         Mask bits, error floor, visits.
+    prepare : callable, optional
+        Brings the spectra of a file to what the model reads, such as `Model.adapt`.
     part_size : int
         Files in a part; bounds the memory and the work that an interruption costs.
     reader : callable, optional
@@ -93,9 +96,11 @@ def make_catalog(
     files = find(what)
     chosen = options or ReadOptions()
     read = reader or (lambda path: read_file(path, survey=survey, options=chosen))
+    if prepare is not None:
+        read = _then(read, prepare)
     blocks = [files[i : i + part_size] for i in range(0, len(files), part_size)]
     parts = out.with_name(f".{out.name}.parts")
-    _keep_if_same(parts, _signature(predictor, files, survey, chosen, part_size))
+    _keep_if_same(parts, _signature(predictor, files, survey, chosen, prepare is None, part_size))
     done: list[Path] = []
     for i, block in enumerate(blocks):
         part = parts / f"{i:06d}.parquet"
@@ -116,6 +121,10 @@ def _label_files(predictor: Predictor, files: Sequence[Path], read: Reader) -> Q
     for batch in _same_grid(files, read):
         tables += _label_batch(predictor, batch)
     return join_tables([table for _, table in sorted(tables, key=lambda pair: pair[0])])
+
+
+def _then(read: Reader, prepare: Callable[[Spectra], Spectra]) -> Reader:
+    return lambda path: prepare(read(path))
 
 
 def _counted(read: Reader, tick: Tick, done: int, total: int) -> Reader:

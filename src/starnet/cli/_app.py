@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as RichTable
 
 from starnet import __version__
-from starnet.errors import ConfigError, OutputError, StarNetError
+from starnet.errors import ConfigError, OutputError, StarNetError, TrainingInterrupted
 
 app = typer.Typer(
     name="starnet",
@@ -27,6 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 console = Console()
 errors = Console(stderr=True)
 
@@ -35,12 +37,17 @@ def main() -> None:
     """Run the command line; every error becomes a sentence, and the exit code tells."""
     try:
         app()
+    except TrainingInterrupted as stop:
+        errors.print(f"[bold yellow]starnet:[/] {_plain(str(stop))}", soft_wrap=True)
+        sys.exit(INTERRUPTED)
     except StarNetError as error:
         errors.print(f"[bold red]starnet:[/] {_plain(str(error))}", soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        errors.print("[bold red]starnet:[/] stopped. The same command goes on where it was.")
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
+            raise
+        errors.print("[bold yellow]starnet:[/] stopped. The same command goes on where it was.")
+        sys.exit(INTERRUPTED)
     except Exception as error:
         if os.environ.get("STARNET_DEBUG"):
             raise
@@ -131,3 +138,10 @@ def _cell(value: Any) -> str:
 def words(text: str | None) -> tuple[str, ...]:
     """A comma-separated flag as a tuple; empty for none."""
     return tuple(word.strip() for word in (text or "").split(",") if word.strip())
+
+
+def bits(text: str) -> tuple[int | str, ...] | None:
+    """Bits of a pixel mask as `ReadOptions` takes them: none at all, the default, or a list."""
+    if text.strip().lower() == "none":
+        return ()
+    return tuple(int(word) if word.isdigit() else word for word in words(text)) or None

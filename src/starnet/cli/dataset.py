@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from starnet.cli._app import ConfigOption, app, console, save_config, words
+from starnet.cli._app import ConfigOption, app, bits, console, save_config, words
 from starnet.errors import ConfigError
 
 group = typer.Typer(help="Join spectra with labels into one data set.", no_args_is_help=True)
@@ -17,7 +17,9 @@ app.add_typer(group, name="dataset")
 @group.command()
 def build(
     context: typer.Context,
-    spectra: Annotated[list[str], typer.Argument(help="Files, folders, globs, @lists of files.")],
+    spectra: Annotated[
+        list[str], typer.Argument(help="Files, folders, globs, or text files of them.")
+    ],
     labels: Annotated[
         Path, typer.Option(help="Label table: CSV, ECSV, FITS, Parquet or columns of text.")
     ],
@@ -38,7 +40,10 @@ def build(
         bool, typer.Option(help="Take single visits, not their combination.")
     ] = False,
     mask_bits: Annotated[
-        str, typer.Option(help="Pixel mask bits that are bad, by number or name, comma-separated.")
+        str,
+        typer.Option(
+            help="Bad bits of the pixel mask by number or name, comma-separated, or none."
+        ),
     ] = "",
     error_floor: Annotated[
         float, typer.Option(min=0.0, help="Smallest error as a fraction of the flux.")
@@ -56,6 +61,9 @@ def build(
         str, typer.Option(help="Repeated keys with other labels: error or first.")
     ] = "error",
     workers: Annotated[int, typer.Option(min=1, help="Processes that read.")] = 1,
+    resume: Annotated[
+        bool, typer.Option(help="Go on with an interrupted build of the same settings.")
+    ] = True,
     overwrite: Annotated[bool, typer.Option(help="Replace a data set of that name.")] = False,
     config: ConfigOption = None,
 ) -> None:
@@ -79,13 +87,14 @@ def build(
         prepare=_preparation(rest, resample),
         survey=survey or None,
         options=ReadOptions(
-            mask_bits=tuple(int(b) if b.isdigit() else b for b in words(mask_bits)) or None,
+            mask_bits=bits(mask_bits),
             error_floor=error_floor,
             visits=visits,
             medium=medium or None,  # type: ignore[arg-type]
             frame=frame or None,  # type: ignore[arg-type]
         ),
         workers=workers,
+        resume=resume,
         overwrite=overwrite,
     )
     save_config(context, out.with_name(f"{out.name}.config.yaml"))

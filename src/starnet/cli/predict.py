@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from starnet.cli._app import ConfigOption, app, console, progress, save_config, words
+from starnet.cli._app import ConfigOption, app, bits, console, progress, save_config
+from starnet.errors import ReadError
 
 
 @app.command()
@@ -16,7 +17,7 @@ def predict(
     model: Annotated[Path, typer.Argument(help="A model folder.")],
     spectra: Annotated[
         list[str],
-        typer.Argument(help="Files, folders, globs, @lists of files, or a data set (.zarr)."),
+        typer.Argument(help="Files, folders, globs, text files of them, or a data set (.zarr)."),
     ],
     out: Annotated[Path, typer.Option(help="Label table: .fits, .ecsv, .parquet or .csv.")] = Path(
         "labels.fits"
@@ -28,13 +29,20 @@ def predict(
         bool, typer.Option(help="Label single visits, not their combination.")
     ] = False,
     mask_bits: Annotated[
-        str, typer.Option(help="Pixel mask bits that are bad, by number or name, comma-separated.")
+        str,
+        typer.Option(
+            help="Bad bits of the pixel mask by number or name, comma-separated, or none."
+        ),
     ] = "",
     error_floor: Annotated[
         float, typer.Option(min=0.0, help="Smallest error as a fraction of the flux.")
     ] = 0.0,
     medium: Annotated[str, typer.Option(help="vacuum or air, for files that do not say.")] = "",
     frame: Annotated[str, typer.Option(help="rest or observed, for files that do not say.")] = "",
+    adapt: Annotated[
+        bool,
+        typer.Option(help="Bring spectra to the model's frame (by each file's velocity) and grid."),
+    ] = False,
     max_masked: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Flag spectra with more masked pixels.")
     ] = 0.2,
@@ -58,7 +66,7 @@ def predict(
         load_model(model), max_masked=max_masked, device=str(choose_device(device))
     )
     options = ReadOptions(
-        mask_bits=tuple(int(b) if b.isdigit() else b for b in words(mask_bits)) or None,
+        mask_bits=bits(mask_bits),
         error_floor=error_floor,
         visits=visits,
         medium=medium or None,  # type: ignore[arg-type]
@@ -74,6 +82,7 @@ def predict(
                 out,
                 survey=survey or None,
                 options=options,
+                prepare=predictor.model.adapt if adapt else None,
                 part_size=part_size,
                 tick=tick,
             )
@@ -82,8 +91,10 @@ def predict(
         console.print(f"[yellow]no label:[/] {file}: {reason}", soft_wrap=True, markup=True)
     if len(report.failures) > 20:
         console.print(f"... and {len(report.failures) - 20} more: see the column message")
-    console.print(
+    summary = (
         f"{report.path}: {report.n_spectra} spectra of {report.n_files} files, "
-        f"{report.n_failed} without labels, {report.n_flagged} flagged",
-        soft_wrap=True,
+        f"{report.n_failed} without labels, {report.n_flagged} flagged"
     )
+    if report.n_failed == report.n_spectra:
+        raise ReadError(f"{summary}. No spectrum could be labelled: see the column message.")
+    console.print(summary, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,6 +63,7 @@ def train(
         on_member=lambda i, n: console.print(f"network {i + 1} of {n}") if n > 1 else None,
     )
     result.model.save(out, overwrite=overwrite)
+    shutil.rmtree(work / "checkpoints", ignore_errors=True)
     report(result, dataset, work)
     console.print(f"model: {out}   curves, split, tests, figures: {work}", soft_wrap=True)
 

@@ -2,6 +2,7 @@
 
 from starnet.models._fused import plain_operations
 from starnet.models.ensemble import Ensemble, EnsembleConfig, gather
+from starnet.models.projection import Projection, ProjectionConfig
 from starnet.models.registry import (
     build_network,
     config_from_dict,
@@ -15,6 +16,8 @@ from starnet.models.starnet import StarNet, StarNetConfig
 __all__ = [
     "Ensemble",
     "EnsembleConfig",
+    "Projection",
+    "ProjectionConfig",
     "StarNet",
     "StarNetConfig",
     "apply_network",

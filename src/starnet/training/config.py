@@ -10,7 +10,7 @@ from starnet.errors import ConfigError
 
 OptimizerName = Literal["adam", "adamw"]
 ScheduleName = Literal["plateau", "onecycle", "cosine", "constant"]
-LossName = Literal["mse", "huber", "mae"]
+LossName = Literal["mse", "huber", "mae", "cauchy"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 
@@ -31,13 +31,18 @@ class TrainingConfig:
     schedule : {"plateau", "onecycle", "cosine", "constant"}
         "plateau" multiplies the rate by ``plateau_factor`` after ``plateau_patience``
         epochs without progress, down to ``lr_floor``; "cosine" falls to ``lr_floor`` over all
-        epochs; "onecycle" rises for three tenths of all steps and falls for the rest.
+        epochs; "onecycle" rises for the fraction ``warmup`` of all steps and falls for the rest.
     patience : int or None
         Epochs without progress (of ``min_delta``) until training stops; None never stops early.
-    loss : {"mse", "huber", "mae"}
-        On scaled labels; missing ones (NaN) do not count.
+    loss : {"mse", "huber", "mae", "cauchy"}
+        On scaled labels; missing ones (NaN) do not count. "cauchy", log(1 + (r / scale)**2),
+        all but forgets labels that are plainly wrong.
     huber_delta : float
         Where the Huber loss turns from square to straight.
+    cauchy_scale : float
+        Residual beyond which the Cauchy loss flattens.
+    warmup : float
+        Fraction of all steps in which the rate of "onecycle" rises.
     clip_norm : float or None
         Longest gradient allowed.
     ema : float or None
@@ -66,6 +71,8 @@ class TrainingConfig:
     patience: int | None = 4
     loss: LossName = "mse"
     huber_delta: float = 1.0
+    cauchy_scale: float = 0.2
+    warmup: float = 0.3
     clip_norm: float | None = None
     ema: float | None = None
     restore_best: bool = True
@@ -83,7 +90,7 @@ class TrainingConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ConfigError(f"{name} must be a whole number above 0; received {value!r}.")
-        for name in ("lr", "plateau_factor", "huber_delta", "checkpoint_minutes"):
+        for name in ("lr", "plateau_factor", "huber_delta", "cauchy_scale", "checkpoint_minutes"):
             _require(name, getattr(self, name), above=0.0)
         for name in ("weight_decay", "lr_floor", "min_delta", "plateau_patience"):
             _require(name, getattr(self, name), least=0.0)
@@ -91,6 +98,8 @@ class TrainingConfig:
             _require("patience", self.patience, least=0.0)
         if self.clip_norm is not None:
             _require("clip_norm", self.clip_norm, above=0.0)
+        if not 0 < self.warmup < 1:
+            raise ConfigError(f"warmup must lie between 0 and 1; received {self.warmup!r}.")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ConfigError(f"ema must lie between 0 and 1; received {self.ema!r}.")
 

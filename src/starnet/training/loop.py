@@ -63,7 +63,8 @@ def fit(
     Parameters
     ----------
     network : nn.Module
-        (B, C, P) to (B, L). It ends on the training device with the best weights
+        (B, C, P) to (B, L); one that has ``member_outputs``, to (M, B, L), is fitted member by
+        member. It ends on the training device with the best weights
         (``config.restore_best``) or the last.
     train_stream, valid_stream : Stream
         Without a validation stream the training loss decides what is best and when to stop.
@@ -255,9 +256,14 @@ class _Run:
         return torch.stack([total.detach(), weight]).double()
 
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Network output, targets and weights of a batch."""
+        """Network output, targets and weights of a batch.
+
+        A network with members is fitted member by member, and judged by their mean.
+        """
         weights = None if batch.weights is None else self._tensor(batch.weights)
-        return self.network(self._tensor(batch.inputs)), self._tensor(batch.targets), weights
+        members: Any = getattr(self.network, "member_outputs", None)
+        output = members if members and self.network.training else self.network
+        return output(self._tensor(batch.inputs)), self._tensor(batch.targets), weights
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         values = np.ascontiguousarray(values, dtype=np.float32)

@@ -14,13 +14,14 @@ Elementwise = Callable[[Tensor, Tensor], Tensor]
 
 
 def elementwise_loss(config: TrainingConfig) -> Elementwise:
-    """The loss per label: network output (B, ...) and targets (B, L) to (B, L)."""
+    """The loss per label: network output and targets of one shape, (..., B, L), to that shape."""
     losses: dict[str, Elementwise] = {
         "mse": lambda out, y: functional.mse_loss(out, y, reduction="none"),
         "mae": lambda out, y: functional.l1_loss(out, y, reduction="none"),
         "huber": lambda out, y: functional.huber_loss(
             out, y, reduction="none", delta=config.huber_delta
         ),
+        "cauchy": lambda out, y: torch.log1p(((out - y) / config.cauchy_scale) ** 2),
     }
     return losses[config.loss]
 
@@ -32,7 +33,8 @@ def masked_sum(
 
     Parameters
     ----------
-    output : (B, ...)
+    output : (B, L) or (M, B, L)
+        The second for a network with members, each of which is fitted.
     targets : (B, L)
         NaN where missing.
     weights : (B, L), optional
@@ -45,8 +47,9 @@ def masked_sum(
     there = ~torch.isnan(targets)
     counts = there if weights is None else torch.where(there, weights, 0.0)
     # zeros stand in for missing targets: 0 * NaN would poison the gradient
-    each = loss(output, torch.where(there, targets, 0.0))  # (B, L)
-    counts = counts.to(each.dtype)
+    targets = torch.where(there, targets, 0.0).expand(output.shape)
+    each = loss(output, targets)
+    counts = counts.to(each.dtype).expand(each.shape)
     return (each * counts).sum(), counts.sum()
 
 

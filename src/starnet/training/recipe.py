@@ -9,10 +9,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from starnet.errors import ConfigError
 from starnet.preprocess import Pipeline
+from starnet.spectra import Labels
 from starnet.training.config import TrainingConfig
 
 _FOLDER = "recipes"
@@ -32,6 +35,9 @@ class Recipe:
         The labels to learn; empty for all that the data set has.
     log10 : tuple of str
         Labels whose logarithm is learnt.
+    select : dict of (low, high)
+        Stars that are used at all: those whose labels lie within these limits, by label. A star
+        without such a label is left out. Empty for all stars.
     preprocess : Pipeline
         From spectra as stored to spectra as the network sees them; random steps (augmentation)
         act in training alone.
@@ -56,6 +62,7 @@ class Recipe:
     about: str = ""
     labels: tuple[str, ...] = ()
     log10: tuple[str, ...] = ()
+    select: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     preprocess: Pipeline = field(default_factory=lambda: Pipeline(()))
     networks: tuple[Mapping[str, Any], ...] = ({"family": "starnet"},)
     copies: int = 1
@@ -68,6 +75,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.networks or any("family" not in network for network in self.networks):
             raise ConfigError("networks must be a list with a family in each entry.")
+        limits = {name: tuple(pair) for name, pair in self.select.items()}
+        if any(len(pair) != 2 or not pair[0] < pair[1] for pair in limits.values()):
+            raise ConfigError(f"select takes a (low, high) for each label; received {limits}.")
+        object.__setattr__(self, "select", limits)
         if self.copies < 1 or not 0 < self.bagging <= 1:
             raise ConfigError(
                 f"copies must be 1 or more and bagging above 0 and up to 1; received {self.copies} "
@@ -81,6 +92,7 @@ class Recipe:
         out["training"] = self.training.to_dict()
         for name in ("labels", "log10", "split"):
             out[name] = list(out[name])
+        out["select"] = {label: list(limits) for label, limits in self.select.items()}
         out["networks"] = [dict(network) for network in self.networks]
         return out
 
@@ -108,6 +120,14 @@ class Recipe:
             if name in values:
                 values[name] = tuple(values[name])
         return cls(**values)
+
+    def selected(self, labels: Labels) -> NDArray[np.bool_]:
+        """Which stars lie within the limits of ``select``, shape (N,)."""
+        chosen = np.ones(len(labels), dtype=bool)
+        for name, (low, high) in self.select.items():
+            column = labels.column(name)
+            chosen &= (column > low) & (column < high)  # false where the label is missing
+        return chosen
 
     def with_settings(self, **changes: Any) -> Recipe:
         """The recipe with some settings changed; those of ``training`` are named alike."""

@@ -8,7 +8,6 @@ from typing import Protocol
 from starnet.training.config import TrainingConfig
 
 # One-cycle (Smith and Topin, arXiv 1708.07120) as torch and fast.ai set it.
-_RISE = 0.3
 _START_DIVISOR = 25.0
 _END_DIVISOR = 1e4
 
@@ -87,9 +86,9 @@ class Fixed:
         if config.schedule == "cosine":
             return _cosine(config.lr, min(config.lr, config.lr_floor), done)
         start, end = config.lr / _START_DIVISOR, config.lr / _START_DIVISOR / _END_DIVISOR
-        if done < _RISE:
-            return _cosine(start, config.lr, done / _RISE)
-        return _cosine(config.lr, end, (done - _RISE) / (1 - _RISE))
+        if done < config.warmup:
+            return _cosine(start, config.lr, done / config.warmup)
+        return _cosine(config.lr, end, (done - config.warmup) / (1 - config.warmup))
 
     def epoch_done(self, loss: float) -> None:
         """Losses do not matter here."""

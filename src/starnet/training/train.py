@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from astropy.table import QTable
@@ -78,7 +80,8 @@ def train_model(
     name : str
         Name of the model.
     checkpoint_dir : path, optional
-        Where checkpoints are kept; the same call goes on from them.
+        Where checkpoints are kept. The same call goes on from them; with another recipe, other
+        stars or other labels it starts anew.
     progress : bool
     on_member : callable, optional
         Called with (member, number of members) before each.
@@ -98,6 +101,8 @@ def train_model(
     train, valid, _ = rows
     scale = LabelScale.fit(labels[train], log10=recipe.log10)
     source = _Source(dataset, recipe, scale, train, valid)
+    if checkpoint_dir is not None:
+        checkpoint_dir = Path(checkpoint_dir) / source.signature()
     networks, histories = [], []
     members = [network for network in recipe.networks for _ in range(recipe.copies)]
     for i, settings in enumerate(members):
@@ -120,6 +125,15 @@ def train_model(
     return TrainingResult(model, tuple(histories), rows)
 
 
+@runtime_checkable
+class FitsInputs(Protocol):
+    """A network that looks at training spectra before it is trained, for their components."""
+
+    def fit_inputs(self, inputs: NDArray[Any]) -> None:
+        """Take what it needs from inputs (N, C, P) of training stars."""
+        ...
+
+
 class _Source:
     """Feeds the members of an ensemble from one data set."""
 
@@ -131,7 +145,18 @@ class _Source:
         self.train, self.valid = train, valid
         self.grid = recipe.preprocess.output_grid(dataset.grid, dataset.frame)[0]
         self.channels = 2 if recipe.mask_channel else 1
+        self.row_bytes = 4 * self.channels * self.grid.n_pixels
+        self.most_inputs = max(int(IN_MEMORY / 4 / self.row_bytes), 1)
         self.fixed: dict[str, NDArray[Any]] = {}
+
+    def signature(self) -> str:
+        """Short name of what the weights depend on."""
+        settings = json.dumps([self.recipe.to_dict(), self.grid.to_dict(), self.scale.to_dict()])
+        digest = hashlib.sha256(settings.encode())
+        for rows in (self.train, self.valid):
+            digest.update("".join(self.dataset.ids[rows]).encode())
+            digest.update(self.targets[rows].tobytes())
+        return digest.hexdigest()[:16]
 
     def fit_member(
         self, settings: Any, number: int, folder: Path | None, progress: bool
@@ -140,8 +165,11 @@ class _Source:
         sizes = {"n_pixels": self.grid.n_pixels, "n_labels": len(self.scale.names)}
         network = build_network({**settings, **sizes, "n_channels": self.channels}, seed=seed)
         config = dataclasses.replace(self.recipe.training, seed=seed)
-        train = self._stream(self._bag(number), "train", shuffle=True)
-        valid = self._stream(self.valid, "valid", shuffle=False) if len(self.valid) else None
+        rows = self._bag(number)
+        if isinstance(network, FitsInputs):
+            network.fit_inputs(self._inputs(rows[: self.most_inputs]))
+        train = self._stream(rows, shuffle=True)
+        valid = self._stream(self.valid, shuffle=False) if len(self.valid) else None
         history = fit(network, train, valid, config, checkpoint_dir=folder, progress=progress)
         return network, history
 
@@ -154,11 +182,10 @@ class _Source:
         chosen = rng.permutation(len(stars)) < round(self.recipe.bagging * len(stars))
         return self.train[chosen[inverse]]
 
-    def _stream(self, rows: Rows, part: str, *, shuffle: bool) -> Stream:
+    def _stream(self, rows: Rows, *, shuffle: bool) -> Stream:
         pipeline = self.recipe.preprocess
         augmented = shuffle and pipeline.random
-        size = 4 * self.channels * self.grid.n_pixels * (len(self.train) + len(self.valid))
-        if not augmented and size <= IN_MEMORY:
+        if not augmented and self.row_bytes * (len(self.train) + len(self.valid)) <= IN_MEMORY:
             return ArrayStream(self._prepared(rows), self.targets[rows], shuffle=shuffle)
         return SpectraStream(
             self.dataset,
@@ -169,22 +196,27 @@ class _Source:
             shuffle=shuffle,
         )
 
+    def _inputs(self, rows: Rows) -> NDArray[Any]:
+        """Inputs of some rows, read and prepared now, without augmentation."""
+        spectra = self.recipe.preprocess.deterministic()(self.dataset.read(rows))
+        return network_inputs(spectra, mask_channel=self.recipe.mask_channel)
+
     def _prepared(self, rows: Rows) -> NDArray[Any]:
         """Inputs of some rows, from memory: all of them are prepared once."""
         if not self.fixed:
             every = np.sort(np.concatenate([self.train, self.valid]))
-            spectra = self.recipe.preprocess.deterministic()(self.dataset.read(every))
-            inputs = network_inputs(spectra, mask_channel=self.recipe.mask_channel)
-            self.fixed = {"rows": every, "inputs": inputs}
+            self.fixed = {"rows": every, "inputs": self._inputs(every)}
         return self.fixed["inputs"][np.searchsorted(self.fixed["rows"], rows)]
 
 
 def _split(dataset: SpectraDataset, labels: Labels, recipe: Recipe) -> tuple[Rows, Rows, Rows]:
-    """Rows by star; those without any label are for nothing."""
-    useful = np.flatnonzero(np.isfinite(labels.values).any(axis=1))
+    """Rows by star; those without any label, or outside the selection, are for nothing."""
+    some = np.isfinite(labels.values).any(axis=1)
+    useful = np.flatnonzero(some & recipe.selected(dataset.labels))
     if useful.size == 0:
+        limits = f" within {dict(recipe.select)}" if recipe.select else ""
         raise TrainingError(
-            f"No spectrum of the data set has any of the labels {', '.join(labels.names)}."
+            f"No spectrum of the data set has any of the labels {', '.join(labels.names)}{limits}."
         )
     parts = split_by_star(dataset.stars[useful], recipe.split, recipe.seed)
     train, valid, test = (useful[part] for part in parts)
