@@ -57,7 +57,7 @@ def cross_validate(dataset: SpectraDataset, recipe: Recipe, seed: int) -> tuple[
         print(f"{recipe.name}: fold {i + 1} of {FOLDS}, {time.perf_counter() - start:.0f} s")
     table = residual_table(Labels(LABELS, predicted[rows]), dataset.labels.select(LABELS)[rows])
     print(table)
-    figures = {row["label"]: round(float(row["scatter"]), 4) for row in table}
+    figures = {str(row["label"]): round(float(row["scatter"]), 4) for row in table}
     medians = {f"median_{row['label']}": round(float(row["median"]), 4) for row in table}
     seconds = {"seconds": round(time.perf_counter() - start), "n_stars": len(rows)}
     return {**figures, **medians, **seconds}, predicted
