@@ -244,6 +244,6 @@ def summarise(path: Path, n_files: int, table: QTable) -> CatalogReport:
         n_files=n_files,
         n_spectra=len(table),
         n_failed=int(failed.sum()),
-        n_flagged=int(np.count_nonzero(table["flag"])),
+        n_flagged=int(np.count_nonzero(np.asarray(table["flag"]))),
         failures=tuple(reasons),
     )

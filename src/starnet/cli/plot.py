@@ -73,12 +73,12 @@ def _reference(reference: LabelTable, table: QTable, names: tuple[str, ...]) -> 
         )
     values = np.full((len(table), len(shared)), np.nan)
     known = reference.labels.select(shared).values
-    for i, row in enumerate(table):
-        for column in ("star", "id", "file"):
-            found = reference.row_of(str(row[column])) if column in table.colnames else -1
-            if found >= 0:
-                values[i] = known[found]
-                break
+    columns = [np.asarray(table[name]) for name in ("star", "id", "file") if name in table.colnames]
+    for i in range(len(table)):
+        rows = (reference.row_of(str(column[i])) for column in columns)
+        found = next((row for row in rows if row >= 0), None)
+        if found is not None:
+            values[i] = known[found]
     if not np.isfinite(values).any():
         raise LabelError(
             f"No star of the label table is in {reference.source}. Is --key the right column?"
