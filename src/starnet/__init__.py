@@ -15,10 +15,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from starnet._version import __version__
+
 if TYPE_CHECKING:
     from starnet.api import load, read, train
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "load", "read", "train"]
 
 

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from starnet import __version__
+from starnet._version import __version__
 from starnet.errors import FrameError, GridError, ModelError, OutputError, StarNetError
 from starnet.models import build_network, config_to_dict
 from starnet.preprocess import Pipeline, Resample, ToRest

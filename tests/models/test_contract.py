@@ -32,7 +32,14 @@ EXAMPLES = {
     "projection": [
         ProjectionConfig(120, 3, scales=(0.0, 6.0), components=(5, 8), views=((0,), (0, 1))),
         ProjectionConfig(
-            90, 2, n_channels=2, scales=(9.0,), components=(7,), views=((0,),), first_pixel=10
+            90,
+            2,
+            n_channels=2,
+            scales=(9.0,),
+            components=(7,),
+            views=((0,),),
+            first_pixel=10,
+            shift=0.2,
         ),
     ],
     "ensemble": [

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
 
-from starnet import __version__
+from starnet._version import __version__
 from starnet.errors import ConfigError, OutputError, StarNetError, TrainingInterrupted
 
 app = typer.Typer(

@@ -32,8 +32,8 @@ def demo(
     With --data it runs on a folder of spectra with a label table; without it, the MILES library
     is fetched from its public source.
     """
+    from starnet.archives import fetch_miles
     from starnet.dataset import build, find_labels, open_dataset
-    from starnet.surveys.download import fetch_miles
     from starnet.training import load_recipe, train_model
 
     folder = fetch_miles(out / "miles") if data is None else data

@@ -26,7 +26,7 @@ def catalogue(
     base_url: BaseOption = "",
 ) -> None:
     """Fetch an APOGEE summary catalogue."""
-    from starnet.surveys.archives import catalogue_items
+    from starnet.archives import catalogue_items
 
     _run(catalogue_items(product, release), out, 1, base_url)
 
@@ -44,7 +44,7 @@ def apogee(
     base_url: BaseOption = "",
 ) -> None:
     """Fetch APOGEE spectra of the stars in a list."""
-    from starnet.surveys.archives import apogee_items
+    from starnet.archives import apogee_items
 
     _run(apogee_items(ids, product, release, catalogue=catalog), out, workers, base_url)
 
@@ -60,7 +60,7 @@ def sdss(
     base_url: BaseOption = "",
 ) -> None:
     """Fetch SDSS, SEGUE or BOSS optical spectra by plate, date and fibre."""
-    from starnet.surveys.archives import sdss_items
+    from starnet.archives import sdss_items
 
     items = sdss_items(ids, kind, release, run2d=run2d or None)
     _run(items, out, workers, base_url)
@@ -69,14 +69,14 @@ def sdss(
 @group.command()
 def miles(out: OutOption = Path("miles"), base_url: BaseOption = "") -> None:
     """Fetch the MILES stellar library with its labels."""
-    from starnet.surveys.download import fetch_miles
+    from starnet.archives import fetch_miles
 
     console.print(f"MILES: {fetch_miles(out, base_url=base_url or None)}")
 
 
 def _run(items, out: Path, workers: int, base_url: str) -> None:
+    from starnet.archives import download
     from starnet.catalog import write_table
-    from starnet.surveys.download import download
 
     report = download(items, out, workers=workers, base_url=base_url or None)
     console.print(str(report), markup=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from starnet import __version__
+from starnet._version import __version__
 from starnet.cli._app import app, console
 from starnet.errors import ReadError
 

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import QTable, Table
 from numpy.typing import NDArray
 
-from starnet import __version__
+from starnet._version import __version__
 from starnet.artifact import Model, count_parameters
 from starnet.errors import ConfigError
 from starnet.inference.flags import LabelFlag, legend

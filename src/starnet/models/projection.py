@@ -52,6 +52,10 @@ class ProjectionConfig:
         deviation in the training spectra: 0 leaves them, 1 makes them all alike.
     noise : float
         Noise on the components in training, in units of their mean size.
+    shift, width : float
+        Random shift of the spectrum in training (sigma, in pixels), and random change of its line
+        width (sigma of the change of the squared width, in pixels squared, is ``width**2``).
+        Both act through derivatives of the log spectrum, to first order.
     floor : float
         Smallest flux, in units of the input, of which the logarithm is taken.
     """
@@ -68,6 +72,8 @@ class ProjectionConfig:
     pixel_power: float = 0.5
     whiten_power: float = 0.5
     noise: float = 0.4
+    shift: float = 0.0
+    width: float = 0.0
     floor: float = 1e-4
 
     def __post_init__(self) -> None:
@@ -136,19 +142,34 @@ class Projection(nn.Module):
     def member_outputs(self, x: Tensor) -> Tensor:
         """Labels of every member (M, B, L)."""
         log = x[:, 0].clamp(min=self.config.floor).log()
-        components = (log - self.center) @ self.basis  # (B, P) -> (B, K)
+        z = self._views(log - self.center)
+        if self.training:
+            z = self._jittered(z, log)
+        hidden = z
+        for layer in self.layers:
+            hidden = functional.silu(layer(hidden))
+        return self.head(hidden) + self.bypass(z)
+
+    def _views(self, log: Tensor) -> Tensor:
+        """What each member sees (M, B, K) of log spectra, or of changes to them, (B, P)."""
+        components = log @ self.basis  # (B, P) -> (B, all components)
         views = [
             torch.cat([components[:, self._columns[c]] for c in view], dim=1)
             for view in self.config.views
         ]
         padded = [functional.pad(view, (0, self._width - view.shape[1])) for view in views]
-        z = torch.stack(padded).repeat_interleave(self.config.members, dim=0)  # (M, B, K')
-        if self.training and self.config.noise:
-            z = z + self.config.noise * torch.randn_like(z)
-        hidden = z
-        for layer in self.layers:
-            hidden = functional.silu(layer(hidden))
-        return self.head(hidden) + self.bypass(z)
+        return torch.stack(padded).repeat_interleave(self.config.members, dim=0)
+
+    def _jittered(self, z: Tensor, log: Tensor) -> Tensor:
+        """With another shift, line width and noise for every member and spectrum."""
+        config = self.config
+        if config.shift or config.width:
+            slope = torch.gradient(log, dim=1)[0]
+            bend = torch.gradient(slope, dim=1)[0]
+            each = torch.randn(2, *z.shape[:2], 1, dtype=z.dtype, device=z.device)
+            z = z + config.shift * each[0] * self._views(slope)
+            z = z + 0.5 * config.width**2 * each[1] * self._views(bend)
+        return z + config.noise * torch.randn_like(z)
 
     @torch.no_grad()
     def fit_inputs(self, inputs: np.ndarray) -> None:

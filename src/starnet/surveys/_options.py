@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 
 from starnet.errors import ConfigError
 from starnet.spectra import Frame, Medium
+
+PathLike = str | os.PathLike[str]
+"""How a path is given."""
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,8 @@ import numpy as np
 from starnet.errors import ConfigError, DataError, ReadError, StarNetError
 from starnet.spectra import Spectra
 from starnet.surveys._fits import FitsFile
-from starnet.surveys._options import ReadOptions
+from starnet.surveys._options import PathLike, ReadOptions
 from starnet.surveys.bits import PixelBits
-from starnet.surveys.find import PathLike
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from starnet.errors import ReadError
+from starnet.surveys._options import PathLike
+from starnet.surveys._registry import identify
 
-PathLike = str | os.PathLike[str]
 FITS_SUFFIXES = (".fits", ".fit", ".fits.gz", ".fit.gz")
 LIST_SUFFIXES = (".txt", ".lst", ".list")
 
@@ -67,7 +68,6 @@ def _folder(folder: Path) -> list[Path]:
 
 
 def _known(path: Path) -> bool:
-    from starnet.surveys._registry import identify  # it needs this module for its types
 
     return identify(path) is not None
 

@@ -15,7 +15,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 from torch import nn
 
-from starnet import __version__
+from starnet._version import __version__
 from starnet.artifact import Model, network_inputs
 from starnet.dataset import SpectraDataset, SpectraStream, split_by_star
 from starnet.errors import TrainingError

@@ -20,12 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import starnet
+from starnet.archives._http import CHUNK, _seconds
+from starnet.archives._sums import parse_sums
+from starnet.archives._unpack import unpack
+from starnet.archives.download import THREAD, download, fetch_miles
+from starnet.archives.items import Item, apogee_items, catalogue_items, sdss_items, sums_names
 from starnet.errors import ConfigError, DownloadError, OutputError
-from starnet.surveys._http import CHUNK, _seconds
-from starnet.surveys._sums import parse_sums
-from starnet.surveys._unpack import unpack
-from starnet.surveys.archives import Item, apogee_items, catalogue_items, sdss_items, sums_names
-from starnet.surveys.download import THREAD, download, fetch_miles
 
 BODY = np.random.default_rng(5).bytes(100_000)
 FAST = {"progress": False, "timeout": 5.0, "backoff": 0.01, "retries": 2}

@@ -8,8 +8,8 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from starnet.archives._transfer import writing
 from starnet.errors import DownloadError
-from starnet.surveys._transfer import writing
 
 LARGEST = 2 << 30
 

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from starnet.errors import OutputError, StarNetError
-from starnet.surveys._http import (
+from starnet.archives._http import (
     CHUNK,
     FetchError,
     RetryError,
@@ -24,6 +23,7 @@ from starnet.surveys._http import (
     length_of,
     translated,
 )
+from starnet.errors import OutputError, StarNetError
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Fetch many files of the public archives: parallel, resumable, verified, one failure at a time.
 
-Which files: `starnet.surveys.archives`. How one file travels: `starnet.surveys._transfer`.
+Which files: `starnet.archives.items`. How one file travels: `starnet.archives._transfer`.
 """
 
 import queue
@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from starnet.errors import ConfigError, DownloadError
-from starnet.surveys._http import (
+from starnet.archives._http import (
     AbsentError,
     FetchError,
     Policy,
@@ -18,12 +17,13 @@ from starnet.surveys._http import (
     StoppedError,
     UnreachableError,
 )
-from starnet.surveys._progress import Meter
-from starnet.surveys._report import DownloadReport, Outcome
-from starnet.surveys._sums import Sums
-from starnet.surveys._transfer import Transfer, sha1_of, writing
-from starnet.surveys._unpack import unpack
-from starnet.surveys.archives import MILES_PARAMETERS, MILES_TAR, Item, miles_items
+from starnet.archives._progress import Meter
+from starnet.archives._report import DownloadReport, Outcome
+from starnet.archives._sums import Sums
+from starnet.archives._transfer import Transfer, sha1_of, writing
+from starnet.archives._unpack import unpack
+from starnet.archives.items import MILES_PARAMETERS, MILES_TAR, Item, miles_items
+from starnet.errors import ConfigError, DownloadError
 
 MAX_WORKERS = 16
 THREAD = "starnet download"
@@ -53,7 +53,7 @@ def download(
     Parameters
     ----------
     items
-        Items of `starnet.surveys.archives`, or plain http(s) addresses.
+        Items of `starnet.archives.items`, or plain http(s) addresses.
     folder
         Where the files go (below it, by telescope and field or by plate).
     base_url

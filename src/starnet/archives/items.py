@@ -20,8 +20,8 @@ from urllib.parse import quote, urlsplit
 
 from astropy.table import Table
 
+from starnet.archives.idlists import lookup, read_ids, rows
 from starnet.errors import ConfigError
-from starnet.surveys.idlists import lookup, read_ids, rows
 
 _T = TypeVar("_T")
 

@@ -5,8 +5,8 @@ import threading
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urljoin
 
-from starnet.surveys._http import FetchError, Session, UnreachableError
-from starnet.surveys.archives import sums_names
+from starnet.archives._http import FetchError, Session, UnreachableError
+from starnet.archives.items import sums_names
 
 
 class Sums:
