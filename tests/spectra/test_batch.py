@@ -1,3 +1,4 @@
+import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import Table
@@ -91,3 +92,17 @@ def test_require_names_the_remedy(toy_spectra):
         toy_spectra.replace(frame="observed").require(frame="rest")
     with pytest.raises(FrameError, match=r"grid\.to"):
         toy_spectra.require(medium="air")
+
+
+@pytest.mark.parametrize("size", [1e-14, 1e-17, 1e-19])
+def test_fluxes_in_cgs_units_keep_their_errors(size):
+    unit = u.Unit("erg / (s cm2 AA)")
+    flux = size * np.linspace(1.0, 2.0, 8)[None]
+    spectra = Spectra.from_error(GRID, flux, 0.001 * flux, flux_unit=unit)
+    assert not spectra.mask.any()
+    assert spectra.snr == pytest.approx(1000.0, rel=1e-4)
+    back = (spectra.flux * spectra.flux_unit).to_value(unit)
+    assert np.allclose(back, flux, rtol=1e-5)
+    given = Spectra(GRID, flux, (0.001 * flux) ** -2.0, flux_unit=unit)
+    assert np.allclose(given.ivar, spectra.ivar, rtol=1e-5)
+    assert concatenate([spectra, given]).flux_unit == spectra.flux_unit

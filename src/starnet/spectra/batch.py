@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -17,6 +17,9 @@ from starnet.spectra.grid import WavelengthGrid
 Float32Array = NDArray[Any]  # float32
 BoolArray = NDArray[Any]  # bool
 Frame = Literal["rest", "observed"]
+TINY_FLUX, TINY_SCALE = 1e-8, 1e-17
+"""Fluxes that are all smaller than the first are kept in units of the second: in erg/(s cm2 AA)
+their inverse variances would be too large for float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,8 @@ class Spectra:
         star; visits share it) are always there; readers add ``file``, ``snr``, ``rv`` (km/s),
         ``ra``, ``dec``, ``survey`` where known.
     flux_unit : str or Unit
-        Unit of the flux; dimensionless for normalised spectra.
+        Unit of the flux; dimensionless for normalised spectra. Fluxes such as 1e-15 erg/(s cm2
+        AA) are kept in units of 1e-17 of it.
 
     Raises
     ------
@@ -66,9 +70,10 @@ class Spectra:
     flux_unit: u.UnitBase = u.dimensionless_unscaled  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        flux = np.atleast_2d(np.asarray(self.flux, dtype=np.float32))
-        ivar = _matching(self.ivar, flux, np.float32, "ivar")
-        mask = _matching(self.mask, flux, np.bool_, "mask")
+        scale = _scale(self.flux)
+        flux = np.atleast_2d(_float32(self.flux, 1.0 / scale))
+        ivar = _matching(self.ivar, flux, "ivar", lambda ivar: _float32(ivar, scale**2))
+        mask = _matching(self.mask, flux, "mask", lambda mask: np.asarray(mask, dtype=bool))
         if flux.ndim != 2 or flux.shape[1] != self.grid.n_pixels:
             raise DataError(
                 f"flux must have shape (N, {self.grid.n_pixels}) for this grid "
@@ -82,7 +87,8 @@ class Spectra:
         object.__setattr__(self, "ivar", _frozen(np.where(bad, np.float32(0), ivar)))
         object.__setattr__(self, "mask", _frozen(bad))
         object.__setattr__(self, "meta", _meta(self.meta, flux.shape[0]))
-        object.__setattr__(self, "flux_unit", u.Unit(self.flux_unit))  # pyright: ignore[reportArgumentType]
+        unit = u.Unit(self.flux_unit)  # pyright: ignore[reportArgumentType]
+        object.__setattr__(self, "flux_unit", unit if scale == 1.0 else u.Unit(scale * unit))  # pyright: ignore
 
     @classmethod
     def from_error(
@@ -118,8 +124,8 @@ class Spectra:
             sigma = np.maximum(sigma, error_floor * np.abs(np.nan_to_num(flux)))
         mask = np.atleast_2d(kw.pop("mask", np.zeros(flux.shape, bool))) | bad
         with np.errstate(over="ignore"):  # an error too small for float32 is no error: masked
-            ivar = np.where(mask, 0.0, sigma**-2.0).astype(np.float32)
-        return cls(grid, flux.astype(np.float32), ivar, mask, **kw)
+            ivar = np.where(mask, 0.0, sigma**-2.0)
+        return cls(grid, flux, ivar, mask, **kw)
 
     def __len__(self) -> int:
         return self.flux.shape[0]
@@ -243,10 +249,30 @@ def concatenate(batches: Iterable[Spectra]) -> Spectra:
     )
 
 
-def _matching(value: Any, flux: NDArray[Any], dtype: Any, name: str) -> NDArray[Any]:
-    if value is None:
-        return np.zeros(flux.shape, dtype)
-    array = np.atleast_2d(np.asarray(value, dtype=dtype))
+def _scale(flux: Any) -> float:
+    """Unit in which the flux is kept: its own, or `TINY_SCALE` of it."""
+    array = np.asarray(flux)
+    if array.dtype.kind != "f" or not array.size:
+        return 1.0
+    few = array.ravel()[:: max(1, array.size // 1024)]
+    if np.any(np.abs(few) >= TINY_FLUX):  # all but always, and cheaper than to look at every pixel
+        return 1.0
+    largest = np.nanmax(np.abs(array[np.isfinite(array)]), initial=0.0)
+    return TINY_SCALE if 0.0 < largest < TINY_FLUX else 1.0
+
+
+def _float32(values: Any, factor: float) -> NDArray[Any]:
+    """As float32; what is too large becomes infinite, and so is masked."""
+    array = np.asarray(values)
+    with np.errstate(over="ignore"):
+        scaled = array if factor == 1.0 else array.astype(float) * factor
+        return scaled.astype(np.float32, copy=False)
+
+
+def _matching(
+    value: Any, flux: NDArray[Any], name: str, convert: Callable[[Any], NDArray[Any]]
+) -> NDArray[Any]:
+    array = np.atleast_2d(convert(np.zeros(flux.shape, bool) if value is None else value))
     if array.shape != flux.shape:
         raise DataError(f"{name} must have the shape of flux {flux.shape}; it is {array.shape}.")
     return array
