@@ -1,4 +1,4 @@
-"""Progress of a run: a bar on a terminal, a line per epoch elsewhere, or nothing."""
+"""Progress of a run: a bar on a terminal, lines elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from starnet.training.history import Epoch
+
+LINES = 40
+"""Most lines of a run where there is no terminal for a bar."""
 
 
 class TrainingProgress:
@@ -70,10 +73,12 @@ class TrainingProgress:
     def epoch_done(self, row: Epoch) -> None:
         """An epoch is over."""
         self._last = row
-        if not self._show or self._bar is not None:
+        every = -(-self._n_epochs // LINES)
+        if not self._show or self._bar is not None or row.epoch % every:
             return
+        judged = "" if math.isnan(row.valid_loss) else f"validation {row.valid_loss:.4f}  "
         self._console.print(
-            f"epoch {row.epoch}/{self._n_epochs}  loss {row.train_loss:.4f}  "
-            f"validation {row.valid_loss:.4f}  rate {row.lr:.2g}  {row.seconds:.1f} s",
+            f"epoch {row.epoch}/{self._n_epochs}  loss {row.train_loss:.4f}  {judged}"
+            f"rate {row.lr:.2g}  {row.seconds:.1f} s",
             highlight=False,
         )
