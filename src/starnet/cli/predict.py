@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -87,10 +89,8 @@ def predict(
                 tick=tick,
             )
     save_config(context, out.with_name(f"{out.name}.config.yaml"))
-    for file, reason in report.failures[:20]:
-        console.print(f"[yellow]no label:[/] {file}: {reason}", soft_wrap=True, markup=True)
-    if len(report.failures) > 20:
-        console.print(f"... and {len(report.failures) - 20} more: see the column message")
+    for line in _failures(report.failures):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
     summary = (
         f"{report.path}: {report.n_spectra} spectra of {report.n_files} files, "
         f"{report.n_failed} without labels, {report.n_flagged} flagged"
@@ -98,3 +98,16 @@ def predict(
     if report.n_failed == report.n_spectra:
         raise ReadError(f"{summary}. No spectrum could be labelled: see the column message.")
     console.print(summary, soft_wrap=True)
+
+
+def _failures(failures: tuple[tuple[str, str], ...], most: int = 10) -> Iterator[str]:
+    """Lines that name every kind of failure once, with its files."""
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    for file, reason in failures:
+        alike = re.sub(r"[\d.]+", "#", reason.replace(Path(file).name, ""))
+        kinds.setdefault(alike, []).append((Path(file).name, reason))
+    for same in list(kinds.values())[:most]:
+        names = ", ".join(name for name, _ in same[:5]) + (", ..." if len(same) > 5 else "")
+        yield f"no label for {len(same)} ({names}): {same[0][1]}"
+    if len(kinds) > most:
+        yield f"and {len(kinds) - most} other kinds of failure: see the column message"
