@@ -3,6 +3,7 @@ import pickle
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from starnet.artifact import JSON_NAME, WEIGHTS_NAME, load_model
 from starnet.errors import FrameError, GridError, ModelError, OutputError
@@ -24,9 +25,15 @@ def test_the_json_can_be_read_by_people_and_the_folder_holds_no_code(toy_model, 
     about = json.loads((folder / JSON_NAME).read_text())
     assert about["labels"]["teff"]["unit"] == "K"
     assert about["pipeline"]["steps"][0]["transform"] == "ChipMedian"
-    for path in folder.iterdir():
-        with pytest.raises((pickle.UnpicklingError, ValueError, EOFError, KeyError)):
-            pickle.loads(path.read_bytes())
+    header = (folder / WEIGHTS_NAME).read_bytes()[8:]
+    assert header.startswith(b'{"')  # safetensors: a length, then JSON, then numbers
+
+
+def test_loading_never_unpickles(toy_model, tmp_path, monkeypatch):
+    folder = toy_model.save(tmp_path / "model")
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(pickle, name, None)
+    load_model(folder)
 
 
 def damage(folder, how):
@@ -78,13 +85,24 @@ def test_a_model_is_replaced_on_purpose_only(toy_model, tmp_path):
 
 
 def test_a_failed_save_leaves_nothing_behind(toy_model, tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
+    for kind in (OSError, SafetensorError):
 
-    monkeypatch.setattr("starnet.artifact.save_file", full)
-    with pytest.raises(OutputError, match="No space left"):
-        toy_model.save(tmp_path / "model")
-    assert list(tmp_path.iterdir()) == []
+        def full(*_, kind=kind):
+            raise kind("No space left on device")
+
+        monkeypatch.setattr("starnet.artifact.save_file", full)
+        with pytest.raises(OutputError, match="No space left"):
+            toy_model.save(tmp_path / "model")
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_model_is_never_replaced(toy_model, tmp_path):
+    folder = tmp_path / "thesis"
+    folder.mkdir()
+    (folder / "chapter1.tex").write_text("years of work")
+    with pytest.raises(OutputError, match="is not replaced"):
+        toy_model.save(folder, overwrite=True)
+    assert (folder / "chapter1.tex").read_text() == "years of work"
 
 
 def test_other_grids_and_frames_are_refused_with_the_remedy(toy_model, toy_spectra):

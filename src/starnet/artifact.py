@@ -146,8 +146,7 @@ class Model:
             If the folder exists and ``overwrite`` is false, or it cannot be written.
         """
         folder = Path(folder)
-        if folder.exists() and not overwrite:
-            raise OutputError(f"{folder} exists. Choose another name, or overwrite it on purpose.")
+        check_model_output(folder, overwrite=overwrite)
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -156,7 +155,7 @@ class Model:
                 _replace(partial, folder)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             raise OutputError(f"The model cannot be written to {folder}: {error}.") from error
         return folder
 
@@ -220,6 +219,24 @@ def load_model(folder: str | Path) -> Model:
         raise ModelError(
             f"{folder} is a StarNet model that this version ({__version__}) cannot build: {error}. "
             f"It was written by version {about.get('starnet_version', 'unknown')}."
+        ) from error
+
+
+def check_model_output(folder: str | Path, *, overwrite: bool) -> None:
+    """Raise `OutputError` now, before hours of work, if a model cannot be saved there.
+
+    Only a model is ever replaced, and only on purpose.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise OutputError(f"{folder} exists. Choose another name, or overwrite it on purpose.")
+    try:
+        _read_json(folder / JSON_NAME)
+    except ModelError as error:
+        raise OutputError(
+            f"{folder} exists and is no StarNet model; it is not replaced. Choose another name."
         ) from error
 
 

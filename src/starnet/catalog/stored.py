@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from astropy.table import QTable
+from numpy.typing import NDArray
 
 from starnet.catalog.run import CatalogReport, Tick, join_tables, summarise
 from starnet.catalog.writers import check_writable, write_table
-from starnet.dataset import open_dataset
+from starnet.dataset import SpectraDataset, open_dataset
 from starnet.inference import Predictor
 
 
@@ -34,12 +37,30 @@ def label_dataset(
     out = Path(out)
     check_writable(out)
     dataset = open_dataset(path)
-    predictor.model.check(dataset.grid, dataset.frame)
-    tables = []
-    for start in range(0, len(dataset), block):
-        stop = min(start + block, len(dataset))
-        tables.append(predictor.predict(dataset.read(np.arange(start, stop))).to_table())
-        tick(stop, len(dataset))
-    table = join_tables(tables)
+    table = label_rows(predictor, dataset, np.arange(len(dataset)), block=block, tick=tick)
     write_table(table, out)
     return summarise(out, len(dataset.files), table)
+
+
+def label_rows(
+    predictor: Predictor,
+    dataset: SpectraDataset,
+    rows: NDArray[Any],
+    *,
+    block: int = 2000,
+    tick: Tick = lambda done, total: None,
+) -> QTable:
+    """Labels of some rows of a data set, read and predicted in blocks.
+
+    Raises
+    ------
+    GridError, FrameError
+        If the model reads other spectra.
+    """
+    predictor.model.check(dataset.grid, dataset.frame)
+    tables = []
+    for start in range(0, len(rows), block):
+        part = rows[start : start + block]
+        tables.append(predictor.predict(dataset.read(part)).to_table())
+        tick(start + len(part), len(rows))
+    return join_tables(tables)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from starnet.cli._app import ConfigOption, app, console, save_config, show, words
+from starnet.cli._app import ConfigOption, app, console, progress, save_config, show, words
 from starnet.cli._report import write_comparison
 from starnet.errors import OutputError
 
@@ -40,11 +40,11 @@ def train(
     star, predictions and figures for the test stars, the effective settings, and checkpoints:
     a run that was interrupted goes on when the same command is given again.
     """
+    from starnet.artifact import check_model_output
     from starnet.dataset import open_dataset
     from starnet.training import load_recipe, train_model
 
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} exists. Choose another --out, or give --overwrite.")
+    check_model_output(out, overwrite=overwrite)
     changes: dict[str, Any] = {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "copies": copies, "seed": seed,
         "device": device, "labels": words(labels) or None,
@@ -71,10 +71,13 @@ def train(
 def report(result: Any, dataset: Any, work: Path) -> None:
     """Write the split, the curves, and the comparison on test stars; print the latter."""
     from starnet import plots
-    from starnet.catalog import write_table
+    from starnet.catalog import label_rows, write_table
     from starnet.inference import Predictor
+    from starnet.spectra import Labels
 
     write_table(result.split_table(dataset), work / "split.ecsv")
+    for old in work.glob("history-*.ecsv"):
+        old.unlink()
     tables = [history.to_table() for history in result.histories]
     for i, table in enumerate(tables):
         write_table(table, work / f"history-{i:02d}.ecsv")
@@ -83,10 +86,12 @@ def report(result: Any, dataset: Any, work: Path) -> None:
     if not len(test):
         console.print("No test stars in this split: nothing to compare with.")
         return
-    prediction = Predictor(result.model).predict(dataset.read(test))
+    with progress("test stars") as tick:
+        predicted = label_rows(Predictor(result.model), dataset, test, tick=tick)
     reference = dataset.labels.select(result.model.labels)[test]
-    write_table(prediction.to_table(), work / "test.ecsv")
-    table = write_comparison(prediction.labels, reference, work)
+    write_table(predicted, work / "test.ecsv")
+    labels = Labels.from_table(predicted, result.model.labels)
+    table = write_comparison(labels, reference, work)
     show(table, title=f"{len(test)} test spectra, predicted minus reference")
 
 

@@ -128,9 +128,10 @@ class Predictor:
             )
             values[good] = self.model.scale.inverse(scaled)
         masked = prepared.masked_fraction
+        labels = Labels(self.model.labels, values)  # values that no star has become NaN
         return Prediction(
-            labels=Labels(self.model.labels, values),
-            flags=self._flags(values, masked),
+            labels=labels,
+            flags=self._flags(labels.values, masked),
             snr=spectra.snr,
             masked_fraction=masked,
             meta=prepared.meta,

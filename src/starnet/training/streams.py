@@ -38,6 +38,9 @@ class ArrayStream:
     targets : (N, L) array
         NaN where missing.
     weights : (N, L) array, optional
+    places : (N,) array, optional
+        Where in ``inputs`` each of the N spectra is, if ``inputs`` holds more, or in another
+        order, than ``targets``.
     shuffle : bool
         New order in every epoch; switch it off for validation.
     """
@@ -48,9 +51,11 @@ class ArrayStream:
         targets: np.ndarray,
         weights: np.ndarray | None = None,
         *,
+        places: np.ndarray | None = None,
         shuffle: bool = True,
     ) -> None:
-        if inputs.ndim != 3 or targets.ndim != 2 or len(inputs) != len(targets):
+        self.places = np.arange(len(inputs)) if places is None else np.asarray(places)
+        if inputs.ndim != 3 or targets.ndim != 2 or len(self.places) != len(targets):
             raise DataError(
                 "inputs must be (N, C, P) and targets (N, L) with the same N; "
                 f"received {inputs.shape} and {targets.shape}."
@@ -66,7 +71,7 @@ class ArrayStream:
     @property
     def n_spectra(self) -> int:
         """Spectra in one epoch."""
-        return len(self.inputs)
+        return len(self.places)
 
     def batches(self, batch_size: int, *, seed: int, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch."""
@@ -76,7 +81,8 @@ class ArrayStream:
         for start in range(0, n, batch_size):
             rows = order[start : start + batch_size]
             weights = None if self.weights is None else _float32(self.weights[rows])
-            yield Batch(_float32(self.inputs[rows]), _float32(self.targets[rows]), weights)
+            inputs = self.inputs[self.places[rows]]
+            yield Batch(_float32(inputs), _float32(self.targets[rows]), weights)
 
 
 def _float32(values: np.ndarray) -> np.ndarray:

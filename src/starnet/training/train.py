@@ -27,8 +27,12 @@ from starnet.training.recipe import Recipe
 from starnet.training.streams import ArrayStream, Stream
 
 Rows = NDArray[np.int64]
-IN_MEMORY = 1.5e9
+IN_MEMORY = 6e8
 """Bytes of prepared spectra that are kept in memory instead of being read anew each epoch."""
+MOST_INPUTS = 4000
+"""Training spectra, drawn at random, that a network sees for its components."""
+BLOCK = 1000
+"""Spectra that are read and prepared at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,13 +150,15 @@ class _Source:
         self.grid = recipe.preprocess.output_grid(dataset.grid, dataset.frame)[0]
         self.channels = 2 if recipe.mask_channel else 1
         self.row_bytes = 4 * self.channels * self.grid.n_pixels
-        self.most_inputs = max(int(IN_MEMORY / 4 / self.row_bytes), 1)
-        self.fixed: dict[str, NDArray[Any]] = {}
+        self.fixed: NDArray[Any] | None = None
+        self.places = np.zeros(0, dtype=int)
 
     def signature(self) -> str:
         """Short name of what the weights depend on."""
         settings = json.dumps([self.recipe.to_dict(), self.grid.to_dict(), self.scale.to_dict()])
         digest = hashlib.sha256(settings.encode())
+        origin = [self.dataset.frame, self.dataset.provenance]
+        digest.update(json.dumps(origin, sort_keys=True, default=str).encode())
         for rows in (self.train, self.valid):
             digest.update("".join(self.dataset.ids[rows]).encode())
             digest.update(self.targets[rows].tobytes())
@@ -167,7 +173,8 @@ class _Source:
         config = dataclasses.replace(self.recipe.training, seed=seed)
         rows = self._bag(number)
         if isinstance(network, FitsInputs):
-            network.fit_inputs(self._inputs(rows[: self.most_inputs]))
+            some = np.random.default_rng(seed).permutation(rows)[:MOST_INPUTS]
+            network.fit_inputs(self._inputs(np.sort(some)))
         train = self._stream(rows, shuffle=True)
         valid = self._stream(self.valid, shuffle=False) if len(self.valid) else None
         history = fit(network, train, valid, config, checkpoint_dir=folder, progress=progress)
@@ -186,7 +193,9 @@ class _Source:
         pipeline = self.recipe.preprocess
         augmented = shuffle and pipeline.random
         if not augmented and self.row_bytes * (len(self.train) + len(self.valid)) <= IN_MEMORY:
-            return ArrayStream(self._prepared(rows), self.targets[rows], shuffle=shuffle)
+            inputs = self._prepared()
+            at = self.places[rows]
+            return ArrayStream(inputs, self.targets[rows], places=at, shuffle=shuffle)
         return SpectraStream(
             self.dataset,
             rows,
@@ -197,16 +206,23 @@ class _Source:
         )
 
     def _inputs(self, rows: Rows) -> NDArray[Any]:
-        """Inputs of some rows, read and prepared now, without augmentation."""
-        spectra = self.recipe.preprocess.deterministic()(self.dataset.read(rows))
-        return network_inputs(spectra, mask_channel=self.recipe.mask_channel)
+        """Inputs of some rows, read and prepared now in blocks, without augmentation."""
+        pipeline = self.recipe.preprocess.deterministic()
+        inputs = np.empty((len(rows), self.channels, self.grid.n_pixels), dtype=np.float32)
+        for start in range(0, len(rows), BLOCK):
+            spectra = pipeline(self.dataset.read(rows[start : start + BLOCK]))
+            part = network_inputs(spectra, mask_channel=self.recipe.mask_channel)
+            inputs[start : start + len(part)] = part
+        return inputs
 
-    def _prepared(self, rows: Rows) -> NDArray[Any]:
-        """Inputs of some rows, from memory: all of them are prepared once."""
-        if not self.fixed:
+    def _prepared(self) -> NDArray[Any]:
+        """Inputs of all rows that are used, and where each is among them."""
+        if self.fixed is None:
             every = np.sort(np.concatenate([self.train, self.valid]))
-            self.fixed = {"rows": every, "inputs": self._inputs(every)}
-        return self.fixed["inputs"][np.searchsorted(self.fixed["rows"], rows)]
+            self.places = np.full(len(self.dataset), -1)
+            self.places[every] = np.arange(len(every))
+            self.fixed = self._inputs(every)
+        return self.fixed
 
 
 def _split(dataset: SpectraDataset, labels: Labels, recipe: Recipe) -> tuple[Rows, Rows, Rows]:
