@@ -3,11 +3,9 @@
     python benchmarks/spectra_3_memory.py
 
 A process of its own builds a data set of made-up spectra of 7,214 pixels with `dataset.build`
-(each spectrum is made when its made-up file is "read"), then trains the 2018 network for an epoch
-on batches streamed from it, and tells its peak memory (the resident set). A second process does
-the same with ten times as many spectra: it builds them all, trains on every tenth spectrum of the
-whole set (as many as the first process did, from all over the store), and streams one epoch of
-all of them without a network, which is what memory depends on.
+(each spectrum is made when its made-up file is "read"), trains the 2018 recipe for an epoch on nine
+tenths of them with `train_model`, streams one epoch of all of them without a network, and tells its
+peak memory (the resident set). A second process does the same with ten times as many spectra.
 """
 
 # The parent imports nothing heavy: a child's peak would start from the parent's.
@@ -35,7 +33,7 @@ SEED = 3
 def main() -> None:
     args = _arguments()
     if args.child:
-        print(json.dumps(measure(Path(args.folder), args.n, args.train, args.batch_size)))
+        print(json.dumps(measure(Path(args.folder), args.n, args.batch_size)))
         return
     folder = Path(tempfile.mkdtemp(prefix="starnet-memory-", dir=args.folder))
     sizes = [args.n, args.n * args.factor] if args.factor > 1 else [args.n]
@@ -59,7 +57,7 @@ def main() -> None:
 
 def child(out: Path, n: int, args: argparse.Namespace) -> dict[str, Any]:
     """Run `measure` in a process of its own, and remove what it wrote."""
-    options = ["--child", "--n", n, "--train", args.n, "--batch-size", args.batch_size]
+    options = ["--child", "--n", n, "--batch-size", args.batch_size]
     command = [sys.executable, __file__, "--folder", out, *options]
     print(f"building and streaming {n} spectra", flush=True)
     done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True)
@@ -69,7 +67,7 @@ def child(out: Path, n: int, args: argparse.Namespace) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(out: Path, n: int, n_train: int, batch_size: int) -> dict[str, Any]:
+def measure(out: Path, n: int, batch_size: int) -> dict[str, Any]:
     """Build, train, stream; seconds and peak memory of each, in this process."""
     import numpy as np
     from astropy.table import Table
@@ -89,9 +87,8 @@ def measure(out: Path, n: int, n_train: int, batch_size: int) -> dict[str, Any]:
 
     data = open_dataset(out)
     scale = LabelScale.fit(data.labels)
-    rows = np.linspace(0, n - 1, min(n_train, n)).astype(int)
     start = time.perf_counter()
-    loss = train(SpectraStream(data, rows, scale=scale), batch_size)
+    loss = train(data, batch_size)
     seconds["train"] = time.perf_counter() - start
     peaks["train"] = peak_gb()
 
@@ -102,7 +99,7 @@ def measure(out: Path, n: int, n_train: int, batch_size: int) -> dict[str, Any]:
     assert streamed == n
     return {
         "n_spectra": n,
-        "n_trained": int(rows.size),
+        "n_trained": round(0.9 * n),
         "train_loss": loss,
         "disk_gb": sum(path.stat().st_size for path in out.rglob("*") if path.is_file()) / 1e9,
         "peak_gb": peak_gb(),
@@ -110,21 +107,20 @@ def measure(out: Path, n: int, n_train: int, batch_size: int) -> dict[str, Any]:
         "seconds": seconds,
         "per_second": {
             "build": n / seconds["build"],
-            "train": rows.size / seconds["train"],
+            "train": 0.9 * n / seconds["train"],
             "stream": n / seconds["stream"],
         },
     }
 
 
-def train(stream: Any, batch_size: int) -> float:
-    """One epoch of the 2018 network; the loss."""
-    from starnet.models import StarNet, StarNetConfig
-    from starnet.training import TrainingConfig, fit
+def train(data: Any, batch_size: int) -> float:
+    """One epoch of the 2018 recipe on nine tenths of the spectra, as users train; the loss."""
+    from starnet.training import load_recipe, train_model
 
-    network = StarNet(StarNetConfig(n_pixels=N_PIXELS, n_labels=len(NAMES)))
-    config = TrainingConfig(epochs=1, batch_size=batch_size, seed=SEED, device="cpu")
-    history = fit(network, stream, None, config, progress=False)
-    return float(history.epochs[-1].train_loss)
+    settings = {"epochs": 1, "batch_size": batch_size, "seed": SEED, "device": "cpu"}
+    recipe = load_recipe("starnet-2018").with_settings(**settings, split=(0.9, 0.1, 0.0))
+    result = train_model(data, recipe, progress=False)
+    return float(result.histories[0].epochs[-1].train_loss)
 
 
 class MadeUp:
@@ -177,7 +173,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--folder", help="where to write (13 GB at the default sizes)")
     parser.add_argument("--dry", action="store_true", help="print, and record nothing")
-    parser.add_argument("--train", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 

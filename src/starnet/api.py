@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from starnet.artifact import load_model
+from starnet.artifact import check_model_output, load_model
 from starnet.dataset import open_dataset
 from starnet.inference import Predictor
 from starnet.preprocess import Pipeline, Resample, ToRest
 from starnet.preprocess import Transform as _Transform
 from starnet.spectra import Spectra, WavelengthGrid, concatenate
 from starnet.surveys import ReadOptions, find, read_file
-from starnet.training import Recipe, load_recipe, train_model
+from starnet.training import Recipe, choose_device, load_recipe, train_model
 
 
 def read(
@@ -60,6 +60,8 @@ def train(
     recipe: str | Path | Recipe = "starnet-2018",
     *,
     out: str | Path | None = None,
+    overwrite: bool = False,
+    checkpoint_dir: str | Path | None = None,
     progress: bool = True,
     **settings: Any,
 ) -> Predictor:
@@ -73,6 +75,10 @@ def train(
         A recipe of the package by name, a YAML file, or a `training.Recipe`.
     out : path, optional
         Folder to save the model in.
+    overwrite : bool
+        Replace a model of that name.
+    checkpoint_dir : path, optional
+        Folder for checkpoints, from which the same call goes on after an interruption.
     progress : bool
         Show progress.
     **settings
@@ -84,12 +90,17 @@ def train(
         Ready to ``predict``.
     """
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    name = "starnet" if out is None else Path(out).name
+    if out is not None:
+        check_model_output(out, overwrite=overwrite)
     result = train_model(
-        open_dataset(data), chosen.with_settings(**settings), name=name, progress=progress
+        open_dataset(data),
+        chosen.with_settings(**settings),
+        name="starnet" if out is None else Path(out).name,
+        checkpoint_dir=checkpoint_dir,
+        progress=progress,
     )
     if out is not None:
-        result.model.save(out)
+        result.model.save(out, overwrite=overwrite)
     return Predictor(result.model)
 
 
@@ -108,4 +119,6 @@ def load(model: str | Path, **settings: Any) -> Predictor:
     ModelError
         If it is no model, is damaged, or needs a newer version.
     """
+    if "device" in settings:
+        settings["device"] = str(choose_device(settings["device"]))
     return Predictor(load_model(model), **settings)

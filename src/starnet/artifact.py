@@ -248,6 +248,15 @@ def network_inputs(prepared: Spectra, *, mask_channel: bool) -> NDArray[Any]:
     return np.concatenate([flux, prepared.mask[:, np.newaxis].astype(np.float32)], axis=1)
 
 
+def weights_digest(network: nn.Module) -> str:
+    """Twelve letters that tell one set of weights from another: the version of a model."""
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
 def count_parameters(network: nn.Module) -> int:
     """Number of trainable parameters."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)

@@ -74,6 +74,15 @@ def test_strangers_read_the_parquet_file(table, tmp_path):
     assert pyarrow.parquet.read_table(path).column_names == table.colnames
 
 
+@pytest.mark.parametrize("ending", FORMATS)
+def test_names_that_are_not_ascii_are_no_obstacle(table, tmp_path, ending):
+    table["id"] = ["josé.fits", "星.fits"]
+    table.meta["model"] = "modèle"
+    back = read_table(writers.write_table(table, tmp_path / f"labels.{ending}"))
+    expected = "jos\\xe9.fits" if ending == "fits" else "josé.fits"
+    assert str(back["id"][0]) == expected
+
+
 def test_plain_tables_are_written_too(tmp_path):
     path = writers.write_table(Table({"a": [1, 2]}), tmp_path / "a.fits")
     assert read_table(path)["a"].tolist() == [1, 2]

@@ -96,6 +96,11 @@ def test_selection_keeps_chips_and_line_spread(apstar_grid):
     assert np.array_equal(grid.lsf.fwhm_at(grid.wavelength), lsf.fwhm[pixels])
 
 
+def test_pixels_between_chips_do_not_join_them(apstar_grid):
+    grid = apstar_grid.select(slice(300, 8400))
+    assert grid.chips == ((22, 2942), (3348, 5748), (6112, 8006))
+
+
 @pytest.mark.parametrize("chips", [((0, 5), (4, 9)), ((5, 5),), ((0, 11),), ((3, 6), (0, 2))])
 def test_chips_that_overlap_or_run_out_are_refused(chips):
     with pytest.raises(GridError, match="Chips"):

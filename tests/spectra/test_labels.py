@@ -37,6 +37,14 @@ def test_errors_come_along_and_masked_values_are_missing():
     assert np.isnan(labels.errors[1, 0])
 
 
+@pytest.mark.parametrize("kind", [Table, QTable])
+def test_masked_values_with_units_are_missing_and_not_zero(kind):
+    table = kind({"vmic": MaskedColumn([1.5, 2.0], mask=[False, True], unit="km/s")})
+    values = Labels.from_table(table, ["vmic"]).values[:, 0]
+    assert values[0] == 1.5
+    assert np.isnan(values[1])
+
+
 def test_integer_columns_with_masked_values():
     table = Table({"teff": MaskedColumn([5000, -9999], mask=[False, True])})
     assert np.isnan(Labels.from_table(table).values[1, 0])

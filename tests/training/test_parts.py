@@ -9,11 +9,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from astropy.table import Table
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starnet.errors import ConfigError, DataError, OutputError
+from starnet.errors import ConfigError, DataError
 from starnet.training.config import TrainingConfig
 from starnet.training.history import Epoch, History
 from starnet.training.losses import elementwise_loss, masked_mean
@@ -183,20 +182,9 @@ def test_schedules_go_on_from_their_state(name):
 HISTORY = History((Epoch(1, 0.5, 0.6, 7e-4, 1.5), Epoch(2, 0.4, 0.7, 7e-4, 1.4)), best_epoch=1)
 
 
-@pytest.mark.parametrize("ending", ["csv", "ecsv"])
-def test_the_curve_is_saved(ending, tmp_path):
-    path = HISTORY.save(tmp_path / f"curve.{ending}")
-    table = Table.read(path)
+def test_the_curve_is_a_table_with_units():
+    table = HISTORY.to_table()
     assert table.colnames == [f.name for f in dataclasses.fields(Epoch)]
     np.testing.assert_allclose(table["valid_loss"], [0.6, 0.7])
-    assert list(tmp_path.iterdir()) == [path]
-    if ending == "ecsv":
-        assert table.meta["best_epoch"] == 1
-        assert str(table["seconds"].unit) == "s"
-
-
-def test_a_curve_that_cannot_be_saved(tmp_path):
-    with pytest.raises(OutputError, match="csv"):
-        HISTORY.save(tmp_path / "curve.txt")
-    with pytest.raises(OutputError, match="cannot be written"):
-        HISTORY.save(tmp_path / "nowhere" / "curve.csv")
+    assert table.meta["best_epoch"] == 1
+    assert str(table["seconds"].unit) == "s"

@@ -15,14 +15,17 @@ import numpy as np
 from astropy.table import QTable, Table, vstack
 
 from starnet.catalog.writers import check_writable, read_table, write_table
-from starnet.errors import DataError, ReadError, StarNetError
+from starnet.errors import DataError, OutputError, ReadError, StarNetError
 from starnet.inference import LabelFlag, Prediction, Predictor
 from starnet.spectra import Labels, Spectra, concatenate
 from starnet.surveys import ReadOptions, find, read_file
 
 Reader = Callable[[Path], Spectra]
 Tick = Callable[[int, int], None]
-BATCH = 256  # files of one grid that go through preprocessing together
+BATCH = 512
+"""Spectra of one grid, at least, that go through preprocessing and the network together."""
+MOST_ROWS = 2048
+"""Spectra at most; files with more are labelled in pieces."""
 
 
 @dataclass(frozen=True)
@@ -143,12 +146,14 @@ Item = tuple[int, Path, Spectra | StarNetError]
 def _same_grid(files: Sequence[Path], read: Reader) -> Iterator[list[Item]]:
     """Runs of files whose spectra share a grid and a frame; a file that fails stands alone."""
     run: list[Item] = []
+    rows = 0
     for i, path in enumerate(files):
         spectra = _read_or_error(path, read)
-        if run and (len(run) >= BATCH or not _fits(run[-1][2], spectra)):
+        if run and (rows >= BATCH or not _fits(run[-1][2], spectra)):
             yield run
-            run = []
+            run, rows = [], 0
         run.append((i, path, spectra))
+        rows += len(spectra) if isinstance(spectra, Spectra) else 0
     if run:
         yield run
 
@@ -158,7 +163,7 @@ def _read_or_error(path: Path, read: Reader) -> Spectra | StarNetError:
         return read(path)
     except StarNetError as error:
         return error
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+    except Exception as error:  # one bad file must not stop the other thousands
         return ReadError(f"{path.name} cannot be read: {type(error).__name__}: {error}.")
 
 
@@ -174,8 +179,11 @@ def _label_batch(predictor: Predictor, batch: list[Item]) -> list[tuple[int, QTa
     if len(spectra) < len(batch):
         return [(i, _failed(predictor, path, item)) for i, path, item in batch]
     try:
-        return [(batch[0][0], _row_table(predictor.predict(concatenate(spectra))))]
-    except DataError as error:
+        together = concatenate(spectra) if len(spectra) > 1 else spectra[0]
+        starts = range(0, max(len(together), 1), MOST_ROWS)
+        parts = [together[start : start + MOST_ROWS] for start in starts]
+        return [(batch[0][0], _row_table(predictor.predict(part))) for part in parts]
+    except (DataError, ValueError) as error:  # also metadata of different kinds
         if len(batch) == 1:
             return [(batch[0][0], _failed(predictor, batch[0][1], error))]
         return [pair for item in batch for pair in _label_batch(predictor, [item])]
@@ -191,7 +199,7 @@ def _row_table(prediction: Prediction) -> QTable:
 def _failed(predictor: Predictor, path: Path, error: Any) -> QTable:
     """The row of a file that gave no labels."""
     names = predictor.model.labels
-    about = {"id": [path.stem], "star": [""], "file": [path.name], "message": [str(error)]}
+    about = {"id": [path.stem], "star": [""], "file": [str(path)], "message": [str(error)]}
     nothing = Prediction(
         labels=Labels(names, np.full((1, len(names)), np.nan)),
         flags=np.full((1, len(names)), LabelFlag.FAILED, dtype=np.int16),
@@ -218,7 +226,11 @@ def join_tables(tables: list[QTable]) -> QTable:
 def _signature(predictor: Predictor, files: Sequence[Path], *settings: Any) -> str:
     """What the parts depend on; other parts are thrown away."""
     model = predictor.model.describe()
-    text = json.dumps([model, predictor.max_masked, [str(f) for f in files]], default=str)
+    sizes = [
+        (str(f), f.stat().st_size, f.stat().st_mtime_ns) if f.is_file() else str(f) for f in files
+    ]
+    about = [model, predictor.about, predictor.max_masked, sizes]
+    text = json.dumps(about, default=str)
     return hashlib.sha256((text + repr(settings)).encode()).hexdigest()
 
 
@@ -226,8 +238,11 @@ def _keep_if_same(parts: Path, signature: str) -> None:
     note = parts / "signature"
     if not note.is_file() or note.read_text() != signature:
         shutil.rmtree(parts, ignore_errors=True)
-        parts.mkdir(parents=True)
-        note.write_text(signature)
+        try:
+            parts.mkdir(parents=True)
+            note.write_text(signature)
+        except OSError as error:
+            raise OutputError(f"{parts} cannot be written: {error.strerror or error}.") from error
 
 
 def summarise(path: Path, n_files: int, table: QTable) -> CatalogReport:

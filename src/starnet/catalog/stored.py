@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from starnet.catalog.run import CatalogReport, Tick, join_tables, summarise
 from starnet.catalog.writers import check_writable, write_table
 from starnet.dataset import SpectraDataset, open_dataset
 from starnet.inference import Predictor
+from starnet.spectra import Spectra
+
+Prepare = Callable[[Spectra], Spectra]
 
 
 def label_dataset(
@@ -20,6 +24,7 @@ def label_dataset(
     path: str | Path,
     out: str | Path,
     *,
+    prepare: Prepare | None = None,
     block: int = 2000,
     tick: Tick = lambda done, total: None,
 ) -> CatalogReport:
@@ -37,7 +42,9 @@ def label_dataset(
     out = Path(out)
     check_writable(out)
     dataset = open_dataset(path)
-    table = label_rows(predictor, dataset, np.arange(len(dataset)), block=block, tick=tick)
+    table = label_rows(
+        predictor, dataset, np.arange(len(dataset)), prepare=prepare, block=block, tick=tick
+    )
     write_table(table, out)
     return summarise(out, len(dataset.files), table)
 
@@ -47,6 +54,7 @@ def label_rows(
     dataset: SpectraDataset,
     rows: NDArray[Any],
     *,
+    prepare: Prepare | None = None,
     block: int = 2000,
     tick: Tick = lambda done, total: None,
 ) -> QTable:
@@ -57,10 +65,10 @@ def label_rows(
     GridError, FrameError
         If the model reads other spectra.
     """
-    predictor.model.check(dataset.grid, dataset.frame)
     tables = []
     for start in range(0, len(rows), block):
         part = rows[start : start + block]
-        tables.append(predictor.predict(dataset.read(part)).to_table())
+        spectra = dataset.read(part)
+        tables.append(predictor.predict(prepare(spectra) if prepare else spectra).to_table())
         tick(start + len(part), len(rows))
     return join_tables(tables)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,15 @@ import pyarrow.parquet
 from astropy.io import fits
 from astropy.table import QTable, Table
 
+from starnet._whole import whole_file
 from starnet.errors import OutputError
 
-FITS_KEYS = {"model": "MODEL", "starnet_version": "STARNETV", "flag_bits": "FLAGBITS"}
+FITS_KEYS = {
+    "model": "MODEL",
+    "model_version": "MODELVER",
+    "starnet_version": "STARNETV",
+    "flag_bits": "FLAGBITS",
+}
 """Keywords of the FITS header for the metadata of a table."""
 
 
@@ -35,19 +40,8 @@ def write_table(table: Table, path: str | Path) -> Path:
     """
     path = Path(path)
     check_writable(path)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with whole_file(path, "The table") as partial:
         _WRITERS[path.suffix.lower()](table, partial)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(
-            f"The table {path} cannot be written: {error.strerror or error}. Free some space or "
-            "choose another place; nothing half-written was left."
-        ) from error
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
     return path
 
 
@@ -118,14 +112,22 @@ def _unit(table: Table, name: str) -> str:
 
 def _write_fits(table: Table, path: Path) -> None:
     """Units are written as text: FITS has no word for dex, and surveys write it all the same."""
-    plain = Table({name: np.asarray(table[name]) for name in table.colnames})
+    plain = Table({name: _ascii(np.asarray(table[name])) for name in table.colnames})
     hdu: Any = fits.table_to_hdu(plain)
     for i, name in enumerate(table.colnames, start=1):
         if unit := _unit(table, name):
             hdu.header.set(f"TUNIT{i}", unit, after=f"TFORM{i}")
     for key, value in (table.meta or {}).items():
-        hdu.header[FITS_KEYS.get(key, key[:8].upper())] = str(value)
+        hdu.header[FITS_KEYS.get(key, key[:8].upper())] = _ascii(np.array(str(value))).item()
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path, overwrite=True)
+
+
+def _ascii(column: Any) -> Any:
+    """Text as FITS can hold it; other columns as they are."""
+    if column.dtype.kind != "U":
+        return column
+    escaped = [text.encode("ascii", "backslashreplace").decode() for text in column.ravel()]
+    return np.array(escaped or [""], dtype=str)[: column.size].reshape(column.shape)
 
 
 def _write_parquet(table: Table, path: Path) -> None:
@@ -143,7 +145,7 @@ def _write_parquet(table: Table, path: Path) -> None:
 def _write_csv(table: Table, path: Path) -> None:
     plain = Table({name: np.asarray(table[name]) for name in table.colnames})
     about: dict[str, Any] = dict(table.meta or {})
-    for key in ("model", "starnet_version"):
+    for key in ("model", "model_version", "starnet_version"):
         if key in about:
             plain[key] = about[key]
     plain.write(path, format="ascii.csv", overwrite=True)

@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as RichTable
 
 from starnet._version import __version__
-from starnet.errors import ConfigError, OutputError, StarNetError, TrainingInterrupted
+from starnet._whole import write_text
+from starnet.errors import ConfigError, StarNetError, TrainingInterrupted
 
 app = typer.Typer(
     name="starnet",
@@ -46,7 +47,9 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
             raise
-        errors.print("[bold yellow]starnet:[/] stopped. The same command goes on where it was.")
+        errors.print(
+            "[bold yellow]starnet:[/] stopped. What was saved is kept; give the same command again."
+        )
         sys.exit(INTERRUPTED)
     except Exception as error:
         if os.environ.get("STARNET_DEBUG"):
@@ -99,11 +102,7 @@ def save_config(context: typer.Context, path: Path) -> Path:
     """Write the flags of a command as they took effect, as YAML for ``--config``."""
     values = {k: _yaml(v) for k, v in context.params.items() if k != "config" and v is not None}
     text = {"command": context.command_path, "versions": {"starnet": __version__}, **values}
-    try:
-        path.write_text(yaml.safe_dump(text, sort_keys=False))
-    except OSError as error:
-        raise OutputError(f"The configuration {path} cannot be written: {error}.") from error
-    return path
+    return write_text(path, yaml.safe_dump(text, sort_keys=False), "The configuration")
 
 
 def _yaml(value: Any) -> Any:

@@ -129,9 +129,10 @@ def grid_of(text: str):
         first, last, n = float(parts[0]), float(parts[1]), int(parts[2])
         spacing = {"log": np.geomspace, "linear": np.linspace}[parts[3]]
         (medium,) = parts[4:]
+        wavelength = spacing(first, last, n)
     except (ValueError, IndexError, KeyError) as error:
         raise ConfigError(
             "--resample takes FIRST,LAST,N,log|linear,vacuum|air, for example "
             f"3800,9000,3700,log,vacuum; received {text!r}."
         ) from error
-    return WavelengthGrid(spacing(first, last, n), medium)  # type: ignore[arg-type]
+    return WavelengthGrid(wavelength, medium)  # type: ignore[arg-type]

@@ -43,7 +43,7 @@ def demo(
         )
     store = out / "spectra.zarr"
     console.rule("1  spectra and labels")
-    built = build(folder, find_labels(folder, labels, key=key), store, overwrite=True)
+    built = build(folder, find_labels(folder, labels, key=key), store, overwrite=True, resume=False)
     built.show(console)
     console.rule("2  training")
     chosen = load_recipe(recipe)

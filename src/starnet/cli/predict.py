@@ -56,7 +56,8 @@ def predict(
 
     Every file gives at least one row. A file that cannot be read, or does not fit the model, is
     flagged, says why in the column `message`, and never stops the others. Run the same command
-    again after an interruption and it goes on where it was.
+    again after an interruption and it goes on where it was. A data set is labelled as it was
+    built: the flags that say how to read files do not apply to it.
     """
     from starnet.artifact import load_model
     from starnet.catalog import label_dataset, make_catalog
@@ -75,8 +76,9 @@ def predict(
         frame=frame or None,  # type: ignore[arg-type]
     )
     with progress("labelling") as tick:
-        if len(spectra) == 1 and spectra[0].rstrip("/").endswith(".zarr"):
-            report = label_dataset(predictor, spectra[0], out, tick=tick)
+        if len(spectra) == 1 and (Path(spectra[0]) / "zarr.json").is_file():
+            prepare = predictor.model.adapt if adapt else None
+            report = label_dataset(predictor, spectra[0], out, prepare=prepare, tick=tick)
         else:
             report = make_catalog(
                 predictor,

@@ -10,7 +10,7 @@ from astropy.table import QTable, Table
 from numpy.typing import NDArray
 
 from starnet._version import __version__
-from starnet.artifact import Model, count_parameters
+from starnet.artifact import Model, count_parameters, weights_digest
 from starnet.errors import ConfigError
 from starnet.inference.flags import LabelFlag, legend
 from starnet.models import apply_network
@@ -100,7 +100,8 @@ class Predictor:
     @property
     def about(self) -> dict[str, Any]:
         """Model and versions, as they are written into every output."""
-        return {"model": self.model.name, "starnet_version": __version__}
+        version = weights_digest(self.model.network)
+        return {"model": self.model.name, "model_version": version, "starnet_version": __version__}
 
     def predict(self, spectra: Spectra) -> Prediction:
         """Labels of spectra.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from starnet.errors import OutputError
+from starnet._whole import whole_file
 from starnet.spectra import label_spec
 
 DOT = {"s": 9, "alpha": 0.55, "linewidths": 0, "rasterized": True}
@@ -59,13 +58,6 @@ def save(figure: Figure, path: str | Path, *, dpi: int = 150) -> Path:
     OutputError
         If it cannot be written.
     """
-    path = Path(path)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path, "The figure") as partial:
         figure.savefig(partial, dpi=dpi)
-        os.replace(partial, path)
-    except (OSError, ValueError) as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(f"The figure {path} cannot be written: {error}.") from error
-    return path
+    return Path(path)

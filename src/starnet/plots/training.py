@@ -23,7 +23,7 @@ def training_curve(*histories: Table) -> Figure:
     for i, table in enumerate(histories):
         names = ("training", "validation") if i == 0 else (None, None)
         axis.plot(table["epoch"], table["train_loss"], color="C0", alpha=alpha, label=names[0])
-        if np.isfinite(table["valid_loss"]).any():
+        if np.isfinite(np.asarray(table["valid_loss"])).any():
             axis.plot(table["epoch"], table["valid_loss"], color="C1", alpha=alpha, label=names[1])
         best = (table.meta or {}).get("best_epoch")
         if best:

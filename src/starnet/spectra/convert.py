@@ -133,6 +133,8 @@ def _ivar(uncertainty: Any, unit: u.UnitBase) -> np.ndarray | None:
     """Inverse variance (N, P) in ``unit**-2`` of any astropy uncertainty; 0 where not usable."""
     if uncertainty is None:
         return None
+    exact = np.asarray(uncertainty.array, dtype=float)  # float32 squares of 1e-20 are zero
+    uncertainty = type(uncertainty)(exact, unit=uncertainty.unit)
     if isinstance(uncertainty, (StdDevUncertainty, VarianceUncertainty)):
         uncertainty = uncertainty.represent_as(VarianceUncertainty)
         variance = u.Quantity(uncertainty.array, uncertainty.unit or unit**2).to_value(unit**2)

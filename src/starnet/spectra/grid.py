@@ -141,11 +141,8 @@ class WavelengthGrid:
         index = np.arange(self.n_pixels)[
             pixels if isinstance(pixels, slice) else np.asarray(pixels)
         ]
-        sizes = [np.count_nonzero((index >= a) & (index < b)) for a, b in self.chips]
-        stops = np.cumsum(sizes)
-        chips = tuple((int(b - n), int(b)) for n, b in zip(sizes, stops, strict=True) if n)
-        if not chips or stops[-1] != index.size:
-            chips = ((0, index.size),)
+        inside = [np.flatnonzero((index >= a) & (index < b)) for a, b in self.chips]
+        chips = tuple((int(at[0]), int(at[-1]) + 1) for at in inside if at.size)
         lsf = None if self.lsf is None else self.lsf.take(index)
         return WavelengthGrid(self.wavelength[index], self.medium, chips, lsf)
 

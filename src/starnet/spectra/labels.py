@@ -8,7 +8,7 @@ from typing import Any
 
 import astropy.units as u
 import numpy as np
-from astropy.table import MaskedColumn, QTable, Table
+from astropy.table import QTable, Table
 from numpy.typing import ArrayLike, NDArray
 
 from starnet.errors import LabelError
@@ -198,14 +198,21 @@ class Labels:
 
 def _column(column: Any, name: str) -> FloatArray:
     unit = label_spec(name.removesuffix("_err")).unit
+    missing = np.asarray(getattr(column, "mask", False))
     try:
         if getattr(column, "unit", None) is not None and unit not in ("", "dex"):
-            column = u.Quantity(column).to(u.Unit(unit))
-        values = getattr(column, "value", column)
-        if isinstance(column, MaskedColumn):
-            values = np.ma.filled(column.astype(float), np.nan)
-        return np.asarray(values, dtype=float)
+            column = u.Quantity(_filled(column), column.unit).to(u.Unit(unit))
+        values = np.array(getattr(_filled(column), "value", _filled(column)), dtype=float)
     except (ValueError, TypeError, u.UnitConversionError) as error:
         raise LabelError(
             f"Column {name!r} of the label table must hold numbers in {unit or 'any unit'}; {error}"
         ) from error
+    values[np.broadcast_to(missing, values.shape)] = np.nan
+    return values
+
+
+def _filled(column: Any) -> Any:
+    """The numbers of a column, whatever stands where it is masked."""
+    return (
+        getattr(column, "unmasked", None) if hasattr(column, "unmasked") else np.ma.getdata(column)
+    )

@@ -56,8 +56,8 @@ def assemble(
     weight: Any = None
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if error is not None:
-            sigma = np.atleast_2d(error).astype(np.float32, copy=False)
-            weight = np.float32(1) / (sigma * sigma)
+            sigma = np.atleast_2d(error)
+            weight = 1.0 / np.square(sigma, dtype=float)
             mask |= ~((sigma > 0) & (sigma < largest_error))
         elif ivar is not None:
             weight = np.atleast_2d(ivar).astype(np.float32, copy=False)

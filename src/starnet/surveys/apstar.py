@@ -57,7 +57,7 @@ def grid_of(head: Header, n: int) -> WavelengthGrid:
     start, step = head.number("CRVAL1"), head.number("CDELT1")
     if not (3.0 < start < 6.0 and 0 < step < 1e-3):
         raise ReadError(f"CRVAL1 {start} and CDELT1 {step} are no log10 of wavelengths")
-    return apogee_grid(start + (1 - (head.number("CRPIX1") or 1.0)) * step, step, n)
+    return apogee_grid(start + (1 - max(1.0, head.number("CRPIX1"))) * step, step, n)
 
 
 def read(source: Opened, options: ReadOptions) -> Spectra:

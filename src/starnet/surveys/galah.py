@@ -72,7 +72,7 @@ def _ccd(source: Opened, options: ReadOptions) -> Spectra:
     start, step = head.number("CRVAL1"), head.number("CDELT1", "CD1_1")
     if not (math.isfinite(start) and step > 0):
         raise ReadError(f"CRVAL1 {start} and CDELT1 {step} are no wavelengths")
-    first = start + (1.0 - max(head.number("CRPIX1"), 1.0)) * step
+    first = start + (1.0 - max(1.0, head.number("CRPIX1"))) * step
     match = CCD_FILE.match(stem(source.path))
     name = head.text("SOBJECT_ID", "SOBJECT") or (match.group(1) if match else stem(source.path))
     return assemble(

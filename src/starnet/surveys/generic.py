@@ -20,7 +20,6 @@ from starnet.surveys._registry import Opened, Survey, register
 from starnet.surveys.arms import join_arms
 
 NANOMETRE = 10.0
-TINY = 1e-9  # flux below this, in whatever unit, is given in units of its own power of ten
 
 
 def identify(source: Opened) -> bool:
@@ -80,35 +79,12 @@ def _names(parts: list[Any], name: str) -> list[str]:
 
 
 def _converted(part: Any, options: ReadOptions, medium: Medium, names: list[str]) -> Spectra:
-    scale = _power(part.flux.value)
-    if scale != 1.0:  # an inverse variance of 1e38 and more does not fit into float32
-        part = part.multiply(1.0 / scale) if part.uncertainty is None else _scaled(part, scale)
     spectra = from_specutils(part, medium=medium, frame=options.frame, id=names, star=names)
-    spectra = spectra.replace(flux_unit=spectra.flux_unit * scale)
     if not options.error_floor:
         return spectra
     with np.errstate(divide="ignore"):
         floor = (options.error_floor * np.abs(spectra.flux)) ** -2
     return spectra.replace(ivar=np.minimum(spectra.ivar, floor))
-
-
-def _power(flux: Any) -> float:
-    typical = np.nanmedian(np.abs(flux[np.isfinite(flux)])) if np.isfinite(flux).any() else 1.0
-    return float(10.0 ** np.floor(np.log10(typical))) if 0 < typical < TINY else 1.0
-
-
-def _scaled(part: Any, scale: float) -> Any:
-    from astropy.nddata import StdDevUncertainty
-    from specutils import Spectrum
-
-    sigma = part.uncertainty.represent_as(StdDevUncertainty).array / scale
-    return Spectrum(
-        flux=part.flux / scale,
-        spectral_axis=part.spectral_axis,
-        uncertainty=StdDevUncertainty(sigma),
-        mask=part.mask,
-        meta=part.meta,
-    )
 
 
 def _medium_of_axis(source: Opened) -> Medium | None:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from astropy.table import Table
-
-from starnet.errors import OutputError
 
 _UNITS = {"seconds": "s"}
 
@@ -66,24 +63,3 @@ class History:
         columns = {name: [getattr(e, name) for e in self.epochs] for name in names}
         meta = {"best_epoch": self.best_epoch, "stopped_early": self.stopped_early}
         return Table(columns, names=names, units=_UNITS, meta=meta)
-
-    def save(self, path: str | Path) -> Path:
-        """Writes the table as ECSV or CSV, by the ending of ``path``.
-
-        Raises
-        ------
-        OutputError
-            When the ending is neither, or the file cannot be written.
-        """
-        path = Path(path)
-        formats = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv"}
-        if path.suffix not in formats:
-            raise OutputError(f"A training curve is written as .ecsv or .csv; received {path}.")
-        part = path.with_name(path.name + ".part")
-        try:
-            self.to_table().write(part, format=formats[path.suffix], overwrite=True)
-            part.replace(path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise OutputError(f"The training curve {path} cannot be written: {error}.") from error
-        return path

@@ -109,6 +109,8 @@ def fit(
                 row = run.epoch(stop, bar)
                 if on_epoch is not None:
                     on_epoch(row)
+                if stop.is_set():  # after the last batch: the checkpoint of the epoch is there
+                    run._interrupt()
         return run.end()
 
 

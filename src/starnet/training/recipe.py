@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from starnet._whole import write_text
 from starnet.errors import ConfigError
 from starnet.preprocess import Pipeline
 from starnet.spectra import Labels
@@ -139,9 +140,8 @@ class Recipe:
 
     def save(self, path: str | Path) -> Path:
         """Write the recipe as YAML."""
-        path = Path(path)
-        path.write_text(yaml.safe_dump(self.to_dict(), sort_keys=False, default_flow_style=None))
-        return path
+        text = yaml.safe_dump(self.to_dict(), sort_keys=False, default_flow_style=None)
+        return write_text(path, text, "The recipe")
 
 
 def recipe_names() -> list[str]:

@@ -1,0 +1,84 @@
+"""The binary grid of models that PFANT reads (``grid.mod``).
+
+Records of 1200 bytes, little-endian: int32 number of depths D; float32 teff, logg, [Fe/H],
+[alpha/Fe] and the number of helium atoms per hydrogen; from byte 64, D times five float32: column of
+hydrogen nuclei (per cm2), theta = 5040/T, electron and gas pressure (dyn/cm2), log10 tau at 5000 Å.
+The last record's number of depths is 9999.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from starnet.errors import DataError, ReadError
+
+from .atmosphere import BOLTZMANN, Atmosphere, FloatArray
+
+RECORD, DATA = 1200, 64
+END = 9999
+MAX_DEPTHS = (RECORD - DATA) // 20
+
+ATOMIC_MASS = 1.66053907e-24
+"""g (CODATA 2018)."""
+METAL_MASS = 0.0142
+"""Atomic masses of metals per hydrogen atom at [Fe/H] = 0, as the grid itself counts.
+
+With (1 + 4 He/H + 0.0142 10^[Fe/H]) atomic masses per hydrogen nucleus the deep layers of all 525
+models obey gas pressure = gravity times column mass.
+"""
+
+
+def identify(head: bytes) -> bool:
+    """Whether the first bytes of a file are those of a record of this grid."""
+    if len(head) < DATA:
+        return False
+    depths = int(np.frombuffer(head[:4], "<i4")[0])
+    teff, logg, m_h, _, helium = np.frombuffer(head[4:24], "<f4").astype(float)
+    plausible = 500 < teff < 1e5 and -3 < logg < 9 and -9 < m_h < 3 and 0 < helium < 1
+    return 3 <= depths <= MAX_DEPTHS and bool(plausible)
+
+
+def read(path: Path) -> tuple[Atmosphere, ...]:
+    """All models of the file; geometry and microturbulence are not in it.
+
+    Raises
+    ------
+    ReadError
+        If the file is cut off or a record makes no sense.
+    """
+    content = path.read_bytes()
+    n, rest = divmod(len(content), RECORD)
+    depths = np.frombuffer(content[: n * RECORD], "<i4").reshape(n, -1)[:, 0]
+    ends = np.flatnonzero(depths == END)
+    if rest or not len(ends):
+        raise ReadError(
+            f"{path}: a grid of 1200-byte records that ends with the number 9999 was expected, but "
+            f"{len(content)} bytes came without that end; the file is cut off, get it again."
+        )
+    values = np.frombuffer(content, "<f4").reshape(n, -1)
+    return tuple(_model(values[i], int(depths[i]), f"{path}: record {i}") for i in range(ends[0]))
+
+
+def _model(record: FloatArray, depths: int, where: str) -> Atmosphere:
+    if not 3 <= depths <= MAX_DEPTHS:
+        raise ReadError(f"{where} has {depths} depths; 3 to {MAX_DEPTHS} fit into a record.")
+    teff, logg, m_h, alpha_m, helium = (round(float(v), 4) for v in record[1:6])
+    first = DATA // 4
+    nh, theta, pe, pg, log_tau = (
+        record[first : first + 5 * depths].astype(np.float64).reshape(depths, 5).T
+    )
+    mass = ATOMIC_MASS * (1.0 + 4.0 * helium + METAL_MASS * 10.0**m_h)
+    # steps of 0.1 lose their last digits in float32, and a common scale wants them back
+    log_tau = np.round(log_tau, 4)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        temperature = 5040.0 / theta
+        electrons = pe / (BOLTZMANN * temperature)
+    try:
+        return Atmosphere(
+            teff, logg, m_h, alpha_m, nh * mass, temperature, pg, electrons,
+            tau_5000=10.0**log_tau, source=where,
+        )  # fmt: skip
+    except DataError as error:
+        raise ReadError(f"{where} is damaged: {error} Get the file again.") from error
