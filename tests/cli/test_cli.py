@@ -14,6 +14,8 @@ from astropy.table import Table
 
 from starnet.catalog import read_table
 from starnet.cli import app
+from starnet.errors import ReadError
+from starnet.inference import LabelFlag
 
 VERBS = ["info", "train", "predict", "plot", "demo", "dataset build", "download apogee"]
 
@@ -165,6 +167,22 @@ def test_bad_files_in_a_folder_are_named_and_the_rest_is_labelled(trained, libra
     nothing = run("predict", trained / "model", folder / "notes.fits", "--out", tmp_path / "n.csv")
     assert nothing.returncode == 1
     assert "No spectrum could be labelled" in nothing.stderr
+
+
+def test_spectra_of_another_grid_are_adapted_on_request(trained, library, tmp_path):
+    flux = fits.getdata(library / "m0001V.fits")
+    half = fits.PrimaryHDU(flux[:80])
+    half.header.update({"CRVAL1": 3540.5, "CDELT1": 0.9, "CRPIX1": 1.0, "TPLLIB": "MILES"})
+    half.writeto(tmp_path / "m0777V.fits")
+    out = tmp_path / "labels.ecsv"
+    with pytest.raises(ReadError, match="No spectrum could be labelled"):
+        call("predict", trained / "model", tmp_path / "m0777V.fits", "--out", out)
+    call("predict", trained / "model", tmp_path / "m0777V.fits", "--adapt", "--out", out)
+    table = read_table(out)
+    assert int(table["flag"][0]) & LabelFlag.MANY_MASKED
+    assert float(table["masked_fraction"][0]) == pytest.approx(0.5, abs=0.02)
+    call("predict", trained / "model", trained / "set.zarr", "--adapt", "--out", out)
+    assert len(read_table(out)) == 40
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")

@@ -68,6 +68,16 @@ def train(
     console.print(f"model: {out}   curves, split, tests, figures: {work}", soft_wrap=True)
 
 
+def say_parts(result: Any, dataset: Any) -> None:
+    """Print how many spectra were for what, and how many for nothing."""
+    counts = [len(rows) for rows in result.rows]
+    unused = len(dataset) - sum(counts)
+    console.print(
+        f"spectra: {counts[0]} trained on, {counts[1]} to validate, {counts[2]} to test"
+        + (f", {unused} without labels or outside the recipe's selection" if unused else "")
+    )
+
+
 def report(result: Any, dataset: Any, work: Path) -> None:
     """Write the split, the curves, and the comparison on test stars; print the latter."""
     from starnet import plots
@@ -82,6 +92,7 @@ def report(result: Any, dataset: Any, work: Path) -> None:
     for i, table in enumerate(tables):
         write_table(table, work / f"history-{i:02d}.ecsv")
     plots.save(plots.training_curve(*tables), work / "training_curve.png")
+    say_parts(result, dataset)
     test = result.rows[2]
     if not len(test):
         console.print("No test stars in this split: nothing to compare with.")
