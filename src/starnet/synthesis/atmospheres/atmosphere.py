@@ -131,7 +131,9 @@ class Atmosphere:
     def __repr__(self) -> str:
         geometry = "spherical" if self.spherical else "plane-parallel"
         labels = f"teff={self.teff:g}, logg={self.logg:g}, m_h={self.m_h:g}"
-        return f"<Atmosphere {labels}, alpha_m={self.alpha_m:g}, {self.n_depths} depths, {geometry}>"
+        return (
+            f"<Atmosphere {labels}, alpha_m={self.alpha_m:g}, {self.n_depths} depths, {geometry}>"
+        )
 
     @property
     def n_depths(self) -> int:
@@ -194,7 +196,9 @@ class Atmosphere:
         model = self.with_tau_ross() if scale == "tau_ross" else self
         own = getattr(model, scale)
         if own is None:
-            raise ConfigError(f"This atmosphere has no {scale}{self._where()}; use the other scale.")
+            raise ConfigError(
+                f"This atmosphere has no {scale}{self._where()}; use the other scale."
+            )
         x, target = np.log10(own), np.log10(np.asarray(tau, dtype=np.float64))
         if not (target.min() >= x[0] - 1e-9 and target.max() <= x[-1] + 1e-9):
             raise ConfigError(

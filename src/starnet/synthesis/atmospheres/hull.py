@@ -34,10 +34,11 @@ class LabelHull:
         self.scale = np.where(self.high > self.low, self.high - self.low, 1.0)
         scaled = (points - self.low) / self.scale
         self.centre = scaled.mean(axis=0)
-        _, sizes, directions = np.linalg.svd(scaled - self.centre, full_matrices=True)
-        rank = int(np.sum(sizes > 1e-9 * max(1.0, *sizes)))
-        self._within, self._across = directions[:rank], directions[rank:]
-        self._faces, vertices = _faces((scaled - self.centre) @ self._within.T)
+        shifted = scaled - self.centre
+        sizes, directions = np.linalg.eigh(shifted.T @ shifted)  # sizes rise
+        flat = int(np.sum(sizes <= 1e-12 * len(points)))
+        self._across, self._within = directions.T[:flat], directions.T[flat:]
+        self._faces, vertices = _faces(shifted @ self._within.T)
         self._vertices = scaled[vertices]
 
     @property
@@ -85,7 +86,8 @@ class LabelHull:
         high = reach[slope[~level] > 0].min(initial=np.inf)
         if low > high + TOLERANCE:
             return None
-        return tuple(float((start[axis] + t) * self.scale[axis] + self.low[axis]) for t in (low, high))  # type: ignore[return-value]
+        ends = (start[axis] + np.array([low, high])) * self.scale[axis] + self.low[axis]
+        return float(ends[0]), float(ends[1])
 
     def place(self, values: FloatArray, outside: str, what: str) -> FloatArray:
         """Labels (N, L) within the hull: as they are, moved to its edge, or an error.
@@ -118,11 +120,11 @@ class LabelHull:
     def _message(self, value: FloatArray, what: str, count: int) -> str:
         others = f" ({count} stars lie outside)" if count > 1 else ""
         remedy = f'{others}; choose labels inside or pass outside="clamp".'
-        units = {"teff": " K"}
-        far = (value < self.low - TOLERANCE * self.scale) | (value > self.high + TOLERANCE * self.scale)
+        margin = TOLERANCE * self.scale
+        far = (value < self.low - margin) | (value > self.high + margin)
         if far.any():
             parts = [
-                f"{n} = {value[i]:g}{units.get(n, '')} (it covers {self.low[i]:g} to {self.high[i]:g})"
+                f"{n} = {value[i]:g} (it covers {self.low[i]:g} to {self.high[i]:g})"
                 for i, n in enumerate(self.names)
                 if far[i]
             ]

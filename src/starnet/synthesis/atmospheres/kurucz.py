@@ -111,7 +111,8 @@ def _abundances(block: str) -> dict[str, float]:
     fractions = {1: hydrogen, 2: np.log10(pairs[2])}  # the two are numbers, metals logarithms
     metals = {z: a + np.log10(scale) for z, a in pairs.items() if z > 2 and a > ABSENT}
     return {
-        SYMBOLS[z - 1]: round(float(a - hydrogen + 12.0), 4) for z, a in (fractions | metals).items()
+        SYMBOLS[z - 1]: round(float(a - hydrogen + 12.0), 4)
+        for z, a in (fractions | metals).items()
     }
 
 

@@ -1,9 +1,12 @@
 """The binary grid of models that PFANT reads (``grid.mod``).
 
 Records of 1200 bytes, little-endian: int32 number of depths D; float32 teff, logg, [Fe/H],
-[alpha/Fe] and the number of helium atoms per hydrogen; from byte 64, D times five float32: column of
-hydrogen nuclei (per cm2), theta = 5040/T, electron and gas pressure (dyn/cm2), log10 tau at 5000 Å.
-The last record's number of depths is 9999.
+[alpha/Fe] and the number of helium atoms per hydrogen; from byte 64, D times five float32: column
+of hydrogen nuclei (per cm2), theta = 5040/T, electron and gas pressure (dyn/cm2), log10 of the
+optical depth. The last record's number of depths is 9999.
+
+The optical depth is the Rosseland one: the grid's Sun has at each depth the temperature and the
+pressure that MARCS's own solar model has at that Rosseland depth, not at that depth at 5000 Å.
 """
 
 from __future__ import annotations
@@ -78,7 +81,7 @@ def _model(record: FloatArray, depths: int, where: str) -> Atmosphere:
     try:
         return Atmosphere(
             teff, logg, m_h, alpha_m, nh * mass, temperature, pg, electrons,
-            tau_5000=10.0**log_tau, source=where,
+            tau_ross=10.0**log_tau, source=where,
         )  # fmt: skip
     except DataError as error:
         raise ReadError(f"{where} is damaged: {error} Get the file again.") from error
