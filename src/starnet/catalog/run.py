@@ -96,7 +96,7 @@ def make_catalog(
     """
     out = Path(out)
     check_writable(out)
-    files = find(what)
+    files = [path for path in find(what) if path.resolve() != out.resolve()]
     chosen = options or ReadOptions()
     read = reader or (lambda path: read_file(path, survey=survey, options=chosen))
     if prepare is not None:

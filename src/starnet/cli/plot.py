@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from starnet.cli._app import ConfigOption, app, console, show, words
+from starnet.cli._app import ConfigOption, app, console, save_config, show, words
 from starnet.cli._report import write_comparison
 from starnet.errors import LabelError, ReadError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def plot(
+    context: typer.Context,
     what: Annotated[Path, typer.Argument(help="A label table, or the folder of a training run.")],
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("figures"),
     reference: Annotated[
@@ -56,6 +57,7 @@ def plot(
         raise LabelError(
             "A label table without teff and logg needs --reference: there is nothing else to draw."
         )
+    save_config(context, out / "config.yaml")
     console.print(f"figures: {out}")
 
 

@@ -13,6 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 from torch import nn
 
 from starnet._version import __version__
@@ -104,7 +106,7 @@ def train_model(
     rows = rows or _split(dataset, labels, recipe)
     train, valid, _ = rows
     scale = LabelScale.fit(labels[train], log10=recipe.log10)
-    source = _Source(dataset, recipe, scale, train, valid)
+    source = _Source(dataset, recipe, scale, train, valid, progress)
     if checkpoint_dir is not None:
         checkpoint_dir = Path(checkpoint_dir) / source.signature()
     networks, histories = [], []
@@ -113,7 +115,7 @@ def train_model(
         if on_member:
             on_member(i, len(members))
         folder = None if checkpoint_dir is None else Path(checkpoint_dir) / f"member-{i:02d}"
-        network, history = source.fit_member(settings, i, folder, progress)
+        network, history = source.fit_member(settings, i, folder)
         networks.append(network.cpu())
         histories.append(history)
     model = Model(
@@ -142,8 +144,15 @@ class _Source:
     """Feeds the members of an ensemble from one data set."""
 
     def __init__(
-        self, dataset: SpectraDataset, recipe: Recipe, scale: LabelScale, train: Rows, valid: Rows
+        self,
+        dataset: SpectraDataset,
+        recipe: Recipe,
+        scale: LabelScale,
+        train: Rows,
+        valid: Rows,
+        progress: bool,
     ) -> None:
+        self.progress = progress
         self.dataset, self.recipe, self.scale = dataset, recipe, scale
         self.targets = scale.forward(dataset.labels.select(scale.names).values)
         self.train, self.valid = train, valid
@@ -165,7 +174,7 @@ class _Source:
         return digest.hexdigest()[:16]
 
     def fit_member(
-        self, settings: Any, number: int, folder: Path | None, progress: bool
+        self, settings: Any, number: int, folder: Path | None
     ) -> tuple[nn.Module, History]:
         seed = self.recipe.seed + number
         sizes = {"n_pixels": self.grid.n_pixels, "n_labels": len(self.scale.names)}
@@ -177,7 +186,7 @@ class _Source:
             network.fit_inputs(self._inputs(np.sort(some)))
         train = self._stream(rows, shuffle=True)
         valid = self._stream(self.valid, shuffle=False) if len(self.valid) else None
-        history = fit(network, train, valid, config, checkpoint_dir=folder, progress=progress)
+        history = fit(network, train, valid, config, checkpoint_dir=folder, progress=self.progress)
         return network, history
 
     def _bag(self, number: int) -> Rows:
@@ -209,7 +218,14 @@ class _Source:
         """Inputs of some rows, read and prepared now in blocks, without augmentation."""
         pipeline = self.recipe.preprocess.deterministic()
         inputs = np.empty((len(rows), self.channels, self.grid.n_pixels), dtype=np.float32)
-        for start in range(0, len(rows), BLOCK):
+        starts = range(0, len(rows), BLOCK)
+        for start in track(
+            starts,
+            description="preparing spectra",
+            console=Console(stderr=True),
+            transient=True,
+            disable=not self.progress or len(starts) < 2,
+        ):
             spectra = pipeline(self.dataset.read(rows[start : start + BLOCK]))
             part = network_inputs(spectra, mask_channel=self.recipe.mask_channel)
             inputs[start : start + len(part)] = part
