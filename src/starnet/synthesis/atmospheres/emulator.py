@@ -243,7 +243,7 @@ def _family(folder: Path, family: str | None) -> dict[int, Path]:
 
 def _load(path: Path) -> dict[str, FloatArray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = [n for n in archive.files if n.startswith(("w_array_", "b_array_"))]
             names += ["x_min", "x_max", "training_labels", "labels"]
             content = {name: archive[name] for name in names}

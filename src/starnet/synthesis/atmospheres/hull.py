@@ -68,6 +68,7 @@ class LabelHull:
         rows = np.vstack([self._vertices.T, np.full(len(self._vertices), heavy)])
         weights, _ = nnls(rows, np.append(target, heavy), maxiter=50 * len(self._vertices))
         nearest = weights @ self._vertices / weights.sum()
+        nearest = np.where(np.abs(nearest - target) < TOLERANCE, target, nearest)
         return nearest * self.scale + self.low
 
     def along(self, value: FloatArray, axis: int) -> tuple[float, float] | None:

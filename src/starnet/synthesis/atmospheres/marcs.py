@@ -50,6 +50,8 @@ def _model(lines: list[str], name: str) -> Atmosphere:
     n = int(_numbers(lines, "Number of depth points", 1)[0])
     structure, state = _table(lines, "lgTau5", n), _table(lines, "KappaRoss", n)
     temperature = structure["T"]
+    with np.errstate(divide="ignore", invalid="ignore"):  # the value refuses what is not finite
+        electrons = structure["Pe"] / (BOLTZMANN * temperature)
     spherical = radius > 1.0
     return Atmosphere(
         teff=_numbers(lines, r"Teff \[K\]", 1)[0],
@@ -59,7 +61,7 @@ def _model(lines: list[str], name: str) -> Atmosphere:
         rhox=state["RHOX"],
         temperature=temperature,
         gas_pressure=structure["Pg"],
-        electron_density=structure["Pe"] / (BOLTZMANN * temperature),
+        electron_density=electrons,
         density=state["Density"],
         opacity_ross=state["KappaRoss"],
         tau_ross=10.0 ** structure["lgTauR"],

@@ -81,7 +81,7 @@ def _model(record: FloatArray, depths: int, where: str) -> Atmosphere:
     try:
         return Atmosphere(
             teff, logg, m_h, alpha_m, nh * mass, temperature, pg, electrons,
-            tau_ross=10.0**log_tau, source=where,
+            tau_ross=10.0**log_tau, source=f"PFANT {Path(where).name}",
         )  # fmt: skip
     except DataError as error:
         raise ReadError(f"{where} is damaged: {error} Get the file again.") from error

@@ -28,7 +28,11 @@ class Lattice:
         self.points = points
         rounded = np.round(points / SNAP).astype(np.int64)
         self._index = {tuple(row): i for i, row in enumerate(rounded.tolist())}
-        self._axes = [np.unique(rounded[:, axis]) for axis in range(points.shape[1])]
+        self._axes = [np.unique(column) for column in rounded.T]
+        self._places = [
+            dict(zip(whole.tolist(), exact.tolist(), strict=True))
+            for whole, exact in zip(rounded.T, points.T, strict=True)
+        ]
 
     def weights(self, point: FloatArray) -> dict[int, float]:
         """Node to weight at a point (L,) of the hull; weights are positive, their sum is one.
@@ -49,21 +53,21 @@ class Lattice:
         for box in boxes:
             corners = list(product(*(sorted(set(edge)) for edge in box)))
             if all(corner in self._index for corner in corners):
-                return self._multilinear(point / SNAP, box, corners)
+                return self._multilinear(point, box, corners)
         return None
 
     def _multilinear(
         self,
-        position: FloatArray,
+        point: FloatArray,
         box: tuple[tuple[int, int], ...],
         corners: list[tuple[int, ...]],
     ) -> dict[int, float]:
         weights: dict[int, float] = {}
         for corner in corners:
             weight = 1.0
-            for x, node, (a, b) in zip(position, corner, box, strict=True):
+            for x, node, (a, b), place in zip(point, corner, box, self._places, strict=True):
                 if b > a:
-                    part = (x - a) / (b - a)
+                    part = float((x - place[a]) / (place[b] - place[a]))
                     weight *= part if node == b else 1.0 - part
             weights[self._index[corner]] = weight
         return _normal(weights)
