@@ -288,6 +288,16 @@ def test_a_short_description_is_enough():
     assert made == Observer(Instrument.preset("lamost"), snr=(10, 50), sky=None)
 
 
+def test_where_the_sky_has_no_lines_it_leaves_nothing():
+    instrument = Instrument.generic(5000, 4000, 4100)
+    grid = WavelengthGrid.log10(np.log10(3990), 5e-6, 2700, "vacuum")
+    clean = Spectra(grid, np.ones((2, 2700)))
+    with_sky = Observer(instrument)(clean)
+    without = replace(Observer(instrument), sky=None, telluric=None)(clean)
+    np.testing.assert_array_equal(with_sky.flux, without.flux)
+    np.testing.assert_array_equal(with_sky.ivar, without.ivar)
+
+
 def test_observed_frame_keeps_the_sky_in_place():
     out = Observer(INSTRUMENT)(clean_spectra(2).replace(frame="observed"))
     assert out.frame == "observed"

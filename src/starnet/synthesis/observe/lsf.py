@@ -1,7 +1,7 @@
 """From a fine grid to the pixels of an instrument through its line-spread function.
 
 The line spread at a pixel of wavelength w_t is a Gauss-Hermite series (van der Marel & Franx 1993,
-ApJ 407, 525, eqs. 8 and 9): with y = (w - w_t) / sigma_t,
+ApJ 407, 525): with y = (w - w_t) / sigma_t,
 
     L(y) = exp(-y^2 / 2) [1 + h3 (2 sqrt2 y^3 - 3 sqrt2 y) / sqrt6
                             + h4 (4 y^4 - 12 y^2 + 3) / sqrt24],

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from starnet.errors import ConfigError, DataError
 from starnet.preprocess import DopplerShift, LSFJitter
-from starnet.spectra import Spectra
+from starnet.spectra import Spectra, WavelengthGrid
 from starnet.synthesis.observe._described import Described, Interval, interval, number, require
 from starnet.synthesis.observe.broadening import check_clean
 from starnet.synthesis.observe.effects import (
@@ -153,10 +153,13 @@ class Observer:
         require(isinstance(visit, int) and visit >= 0, "Observer", "visit must be >= 0", visit)
         wanted = self._snr(snr, spectra, visit)
         seen, records = self._recorded(spectra, visit)
+        moving = self.velocity if seen.frame == "rest" else 0.0
         rows = []
-        for i, record in enumerate(records):
-            record["snr_photon"] = float(wanted[i])
-            rows.append(self._one(seen[i], visit, record))
+        for i, (name, record) in enumerate(zip(seen.ids, records, strict=True)):
+            velocity = moving * self.stream(name, visit, "velocity").standard_normal()
+            record |= {"snr_photon": float(wanted[i]), "sky_velocity": float(velocity)}
+            row = seen.grid, seen.flux[i].astype(float), ~seen.mask[i]
+            rows.append(self._one(*row, name, visit, record))
         flux, sigma, mask = (np.stack(part) for part in zip(*rows, strict=True))
         out = seen.replace(flux=flux, ivar=np.where(mask, 0.0, sigma**-2.0), mask=mask)
         return out.replace(meta=self._meta(out, records, visit))
@@ -194,19 +197,17 @@ class Observer:
             width = float(np.clip(1 + draw, max(NARROWEST, 1.0 if own else 0.0), WIDEST))
             records.append({"rv_residual": velocity, "lsf_width": width})
             if velocity:
-                moved = DopplerShift(velocity)(spectra[i])
+                moved = DopplerShift(velocity)(Spectra(spectra.grid, spectra.flux[i]))
                 flux[i] = np.where(moved.mask[0], flux[i], moved.flux[0])  # ends stay
         widths = [record["lsf_width"] for record in records]
         seen = self.instrument.project(spectra.replace(flux=flux), widths)
         return (_widened(seen, widths) if own else seen), records
 
-    def _one(self, seen: Spectra, visit: int, record: Record) -> tuple[Array, Array, Array]:
+    def _one(
+        self, grid: WavelengthGrid, flux: Array, good: Array, name: str, visit: int, record: Record
+    ) -> tuple[Array, Array, Array]:
         """Flux, error and mask (Q,) of one spectrum; what is drawn goes to ``record``."""
-        name, grid, good = str(seen.ids[0]), seen.grid, ~seen.mask[0]
-        moving = self.velocity if seen.frame == "rest" else 0.0
-        velocity = float(moving * self.stream(name, visit, "velocity").standard_normal())
-        record["sky_velocity"] = velocity
-        flux = seen.flux[0].astype(float)
+        velocity = record["sky_velocity"]
         if self.continuum is not None:
             factor, drawn = self.continuum.draw(self.stream(name, visit, "continuum"), grid)
             flux *= factor
