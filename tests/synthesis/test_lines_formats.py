@@ -192,6 +192,14 @@ def test_vald_long(write) -> None:
     assert lines.vdw_kind.tolist() == [VdwKind.UNSOLD_FACTOR, VdwKind.ABO]
 
 
+def test_vald_short_without_microturbulence(write) -> None:
+    stellar = read_lines(write(VALD_STELLAR))
+    text = VALD_STELLAR.replace("Vmic log", "log").replace(" 1.0, -", " -").replace(HEAD, "")
+    every = read_lines(write(text))
+    for name in ("wavelength", "species", "excitation", "loggf", "gamma_rad", "vdw"):
+        np.testing.assert_array_equal(getattr(every, name), getattr(stellar, name))
+
+
 def test_vald_in_wavenumbers_of_energy(write) -> None:
     text = VALD_LONG.replace("E_low(eV)", "E_low(cm-1)").replace(" 2.5000", " 20163.86")
     assert read_lines(write(text)).excitation[0] == pytest.approx(2.5, abs=1e-5)

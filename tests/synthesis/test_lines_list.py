@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starnet.errors import ConfigError, DataError
+from starnet.errors import ConfigError, DataError, FrameError
+from starnet.spectra.air import air_to_vacuum
 from starnet.synthesis.lines import (
     AboTable,
     LineList,
@@ -136,6 +137,16 @@ def test_merge_with_nothing_in_common() -> None:
         merge(theory, laboratory, tolerance=0.0)
     empty, report = merge(theory[:0], laboratory[:0])
     assert len(empty) == 0 == report.n_new
+
+
+@pytest.mark.parametrize("wrong", ["laboratory", "theoretical"])
+def test_merge_refuses_a_list_in_air(wrong: str) -> None:
+    rows = [(5000.0 + 7 * i, "Fe I", 0.1 * i, -1.0) for i in range(20)]
+    air, vacuum = made(*rows), made(*[(float(air_to_vacuum(w)), *row) for w, *row in rows])
+    lists = (vacuum, air) if wrong == "laboratory" else (air, vacuum)
+    with pytest.raises(FrameError, match=f"0 lines agree as they are and 20 once the {wrong}"):
+        merge(*lists)
+    assert merge(vacuum, vacuum)[1].n_matched == 20
 
 
 def test_width_of_a_cross_section() -> None:

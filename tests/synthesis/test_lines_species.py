@@ -82,10 +82,17 @@ def test_other_names_are_refused(name: str) -> None:
         ("112.00124", "24Mg1H"),
         ("822.01648", "48Ti16O"),
         ("606.0", "C2"),
+        ("607", "CN"),
+        ("10108.0", "H2O"),
     ],
 )
 def test_species_of_moog(text: str, name: str) -> None:
     assert species_name(moog_species(text)) == name
+
+
+@pytest.mark.parametrize("text", ["0.0", "97.0", "26.x", "26.0999", "abc", "-26.0"])
+def test_what_is_no_species_of_moog(text: str) -> None:
+    assert moog_species(text) == 0
 
 
 def test_fractions_of_an_element_sum_to_one() -> None:

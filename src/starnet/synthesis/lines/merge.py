@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from starnet.errors import ConfigError
+from starnet.errors import ConfigError, FrameError
+from starnet.spectra.air import air_to_vacuum, vacuum_to_air
 from starnet.synthesis.lines.linelist import LineList, concatenate
 from starnet.synthesis.lines.species import mass_numbers, without_isotopes
 
 HFS_GAP = 0.3
 """Components of one line have gaps no wider than this in Angstrom."""
+
+ENOUGH = 10
+"""So many pairs at the shift between air and vacuum are no chance."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ def merge(
     ------
     ConfigError
         If a tolerance is not positive.
+    FrameError
+        If many more pairs appear once one of the lists is taken to be in air.
     """
     if not (tolerance > 0 and excitation_tolerance > 0):
         raise ConfigError(
@@ -87,6 +93,7 @@ def merge(
     theory = theory.sort()
     groups = _Groups.of(laboratory)
     line, group = _pairs(theory, groups, tolerance, excitation_tolerance)
+    _check_frame(theory, groups, line.size, (tolerance, excitation_tolerance))
     replaced = np.zeros(len(theory), dtype=bool)
     replaced[line] = True
     merged = concatenate([theory[~replaced], laboratory])
@@ -128,6 +135,23 @@ class _Groups:
         total = np.bincount(group, gf, minlength=0)
         mean = np.bincount(group, gf * wave) / total
         return cls(mean, species[new], lines.excitation[order][new], np.log10(total))
+
+
+def _check_frame(
+    theory: LineList, groups: _Groups, n: int, tolerances: tuple[float, float]
+) -> None:
+    """Refuse lists of which one was read in the wrong medium: pairs then lie a shift apart."""
+    shifts = {
+        "laboratory": air_to_vacuum(groups.wavelength),
+        "theoretical": vacuum_to_air(groups.wavelength),
+    }
+    for name, wave in shifts.items():
+        shifted = _pairs(theory, replace(groups, wavelength=wave), *tolerances)[0].size
+        if shifted >= ENOUGH and shifted > 5 * n:
+            raise FrameError(
+                f"both lists must be in vacuum; {n} lines agree as they are and {shifted} once "
+                f"the {name} ones are taken to be in air. Read that list with the right medium."
+            )
 
 
 def _pairs(

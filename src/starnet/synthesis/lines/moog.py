@@ -106,7 +106,7 @@ def moog_species(text: str) -> int:
     parts = _SPECIES.match(text)
     if parts is None:
         return 0
-    body, charge, tail = parts[1], int(parts[2] or 0), parts[3]
+    body, charge, tail = parts[1], int(parts[2] or 0), parts[3] or ""
     if len(body) <= 2:
         atoms = [int(body)]
         masses = [int(tail or 0)]
