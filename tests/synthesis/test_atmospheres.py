@@ -329,8 +329,14 @@ def test_real_pfant_grid(shared_data):
     assert all((np.diff(m.temperature) > 0).all() for m in models)
     dwarfish = [weight_ratio(m) for m in models if m.logg >= 3 and m.teff <= 6000]
     assert 0.97 < min(r.min() for r in dwarfish) <= max(r.max() for r in dwarfish) < 1.002
-    # the optical depth is the Rosseland one: its Sun is MARCS's own
+    # the Sun is MARCS's own on its Rosseland depths, the giants are on depths at 5000 Å
     sun = next(m for m in models if m.teff == 5777)
+    assert [m for m in models if m.tau_ross is not None] == [sun]
+    giant = next(m for m in models if (m.teff, m.logg, m.m_h) == (5000.0, 3.0, 0.0))
+    path = next((shared_data / FOLDER / "marcs").glob("s5000*"))
+    same = read_atmosphere(path).resample(giant.tau_5000, "tau_5000")
+    np.testing.assert_allclose(giant.gas_pressure, same.gas_pressure, rtol=0.005)
+    np.testing.assert_allclose(giant.temperature, same.temperature, rtol=0.001)
     marcs = read_atmosphere(shared_data / FOLDER / "marcs" / "sun.mod")
     np.testing.assert_allclose(sun.tau_ross, marcs.tau_ross, rtol=1e-3)
     np.testing.assert_allclose(sun.temperature, marcs.temperature, rtol=1e-5)

@@ -141,8 +141,11 @@ def test_bad_arguments(grid):
     with pytest.raises(ConfigError, match="two models or more"):
         AtmosphereGrid(ragged()[:1])
     bare = replace(model(4000.0, 1.0), tau_ross=None)
-    with pytest.raises(ConfigError, match="no depth scale"):
+    with pytest.raises(ConfigError, match="no depth scale: 1 of 2 have tau_ross"):
         AtmosphereGrid([bare, model(5000.0, 1.0)])
+    most = AtmosphereGrid([replace(bare, teff=9999.0), *ragged()])
+    assert [m.teff for m in most.left_out] == [9999.0]
+    assert most.limits["teff"] == (4000.0, 5500.0)
 
 
 def test_two_models_at_one_node_are_refused_and_selected():
@@ -206,8 +209,9 @@ def giants(shared_data) -> tuple[Atmosphere, ...]:
 def test_real_giants_at_their_nodes(giants):
     grid = AtmosphereGrid(giants)
     assert grid.labels == ("teff", "logg", "m_h")
-    assert grid.limits == {"teff": (3500, 7000), "logg": (0, 4.44), "m_h": (-2, 0.25)}
-    for node in giants[::25]:
+    assert grid.limits == {"teff": (3500, 7000), "logg": (0, 3.5), "m_h": (-2, 0.25)}
+    assert [model.teff for model in grid.left_out] == [5777.0]  # its depths are Rosseland ones
+    for node in grid.models[::25]:
         got = grid.at(node.teff, node.logg, node.m_h)
         np.testing.assert_array_equal(got.gas_pressure, node.gas_pressure)
     arcturus = grid.at(4286.0, 1.66, -0.52)
@@ -227,9 +231,9 @@ def test_real_giants_left_out(giants):
             continue
         grid = AtmosphereGrid(giants[:i] + giants[i + 1 :])
         got = grid.at(node.teff, node.logg, node.m_h)
-        low = max(got.tau_ross[0], node.tau_ross[0]) * 1.001
-        tau = np.geomspace(low, min(got.tau_ross[-1], node.tau_ross[-1]) * 0.999, 40)
-        new, old = got.resample(tau), node.resample(tau)
+        low = max(got.tau_5000[0], node.tau_5000[0]) * 1.001
+        tau = np.geomspace(low, min(got.tau_5000[-1], node.tau_5000[-1]) * 0.999, 40)
+        new, old = got.resample(tau, "tau_5000"), node.resample(tau, "tau_5000")
         names = ("temperature", "gas_pressure", "rhox")
         errors.append([np.abs(np.log(getattr(new, n) / getattr(old, n))).max() for n in names])
     assert len(errors) >= 6

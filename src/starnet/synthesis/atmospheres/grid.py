@@ -21,6 +21,8 @@ from .weights import Lattice
 LABELS = ("teff", "logg", "m_h", "alpha_m")
 SAME = 1e-3
 """Labels closer than this are the same node."""
+ENOUGH = 0.9
+"""The part of the models that must have the depth scale."""
 NEAR: Mapping[str, float] = {"teff": 10.0, "logg": 0.01, "m_h": 0.01, "alpha_m": 0.01}
 """A label that the grid does not vary may differ from the grid's own value by this much."""
 
@@ -30,19 +32,20 @@ class AtmosphereGrid:
 
     Interpolation is a mean of neighbouring models with weights (see `Lattice`): multilinear in the
     smallest box of nodes around the point whose corners are all there, else linear within a simplex
-    of nodes. Columns are averaged in their logarithm at equal optical depth (Rosseland where all
-    models have it, else at 5000 Å), within the range that the neighbours share. At a node the model
-    itself comes back.
+    of nodes. Columns are averaged in their logarithm at equal optical depth (Rosseland, or at
+    5000 Å where more models have that), within the range that the neighbours share. At a node the
+    model itself comes back.
 
     Parameters
     ----------
     models : sequence of Atmosphere
-        Two at least, one for each node.
+        Two at least, one for each node. Up to a tenth of them may lack the depth scale of the
+        others: they are left out and listed in ``left_out``.
 
     Raises
     ------
     ConfigError
-        If there are fewer than two models, two at one node, or no depth scale that all share.
+        If there are fewer than two models, two at one node, or no depth scale that they share.
     """
 
     def __init__(self, models: Sequence[Atmosphere]) -> None:
@@ -50,10 +53,12 @@ class AtmosphereGrid:
             raise ConfigError(
                 f"A grid needs two models or more, not {len(models)}; add models, or use the one."
             )
-        self.scale = _scale(models)
+        self.scale, has_it = _scale(models)
         ross = self.scale == "tau_ross"
-        self.models = tuple(model.with_tau_ross() if ross else model for model in models)
-        values = np.array([[getattr(m, name) for name in LABELS] for m in models])  # (N, 4)
+        kept = [m for m, has in zip(models, has_it, strict=True) if has]
+        self.left_out = tuple(m for m, has in zip(models, has_it, strict=True) if not has)
+        self.models = tuple(m.with_tau_ross() if ross else m for m in kept)
+        values = np.array([[getattr(m, name) for name in LABELS] for m in kept])  # (N, 4)
         self.labels = _free(values)
         points = values[:, [LABELS.index(name) for name in self.labels]]
         _check_nodes(self.labels, points, self.models)
@@ -212,16 +217,18 @@ def select(models: Sequence[Atmosphere], **values: float | bool) -> tuple[Atmosp
     return kept
 
 
-def _scale(models: Sequence[Atmosphere]) -> str:
-    ross = all(m.tau_ross is not None or m.opacity_ross is not None for m in models)
-    if ross:
-        return SCALES[0]
-    if all(m.tau_5000 is not None for m in models):
-        return SCALES[1]
-    raise ConfigError(
-        "The models share no depth scale: all need tau_ross (or opacity_ross), or all tau_5000; "
-        "keep models of one kind in one grid."
-    )
+def _scale(models: Sequence[Atmosphere]) -> tuple[str, list[bool]]:
+    """The depth scale that most models have, the Rosseland one first, and which have it."""
+    ross = [m.tau_ross is not None or m.opacity_ross is not None for m in models]
+    visual = [m.tau_5000 is not None for m in models]
+    name, has_it = (SCALES[1], visual) if sum(visual) > sum(ross) else (SCALES[0], ross)
+    if sum(has_it) < max(2, ENOUGH * len(models)):
+        raise ConfigError(
+            f"The models share no depth scale: {sum(ross)} of {len(models)} have tau_ross or "
+            f"opacity_ross, {sum(visual)} have tau_5000, and one must be in at least "
+            f"{100 * ENOUGH:.0f} %; keep models of one kind in one grid."
+        )
+    return name, has_it
 
 
 def _free(values: FloatArray) -> tuple[str, ...]:

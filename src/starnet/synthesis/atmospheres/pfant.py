@@ -5,8 +5,9 @@ Records of 1200 bytes, little-endian: int32 number of depths D; float32 teff, lo
 of hydrogen nuclei (per cm2), theta = 5040/T, electron and gas pressure (dyn/cm2), log10 of the
 optical depth. The last record's number of depths is 9999.
 
-The optical depth is the Rosseland one: the grid's Sun has at each depth the temperature and the
-pressure that MARCS's own solar model has at that Rosseland depth, not at that depth at 5000 Å.
+The optical depth is that at 5000 Å in steps of 0.1 dex, but for models on MARCS's own 56 depths
+(log tau -5 to 2), where it is the Rosseland one. So it is in the public grid: its giants have the
+pressures of the MARCS models at equal depth at 5000 Å, its Sun those at equal Rosseland depth.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .atmosphere import BOLTZMANN, Atmosphere, FloatArray
 
 RECORD, DATA = 1200, 64
 END = 9999
+MARCS_DEPTHS = 56
 MAX_DEPTHS = (RECORD - DATA) // 20
 
 ATOMIC_MASS = 1.66053907e-24
@@ -75,13 +77,16 @@ def _model(record: FloatArray, depths: int, where: str) -> Atmosphere:
     mass = ATOMIC_MASS * (1.0 + 4.0 * helium + METAL_MASS * 10.0**m_h)
     # steps of 0.1 lose their last digits in float32, and a common scale wants them back
     log_tau = np.round(log_tau, 4)
+    tau = 10.0**log_tau
+    rosseland = depths == MARCS_DEPTHS and log_tau[0] == -5.0
     with np.errstate(divide="ignore", invalid="ignore"):
         temperature = 5040.0 / theta
         electrons = pe / (BOLTZMANN * temperature)
     try:
         return Atmosphere(
             teff, logg, m_h, alpha_m, nh * mass, temperature, pg, electrons,
-            tau_ross=10.0**log_tau, source=f"PFANT {Path(where).name}",
+            tau_ross=tau if rosseland else None,
+            tau_5000=None if rosseland else tau, source=f"PFANT {Path(where).name}",
         )  # fmt: skip
     except DataError as error:
         raise ReadError(f"{where} is damaged: {error} Get the file again.") from error
