@@ -149,6 +149,11 @@ def test_moog(write) -> None:
     assert read_lines(write(MOOG), isotopes=None).loggf[2] == -3.0
 
 
+def test_moog_total_that_names_the_isotope(write) -> None:
+    text = MOOG.replace("-5003.500      27.0", "-5003.500   27.0059")
+    assert len(read_lines(write(text))) == 5
+
+
 def test_moog_keeps_a_negative_line_that_is_no_total(write) -> None:
     lines = read_lines(
         write("  5000.000      26.0     2.500    -1.250\n" * 2 + "-5001 26.0 1 -1\n")

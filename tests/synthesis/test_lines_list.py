@@ -128,6 +128,14 @@ def test_laboratory_lines_replace_theoretical_ones() -> None:
     assert "2 of 5 lines replaced" in str(report)
 
 
+def test_components_of_close_lines_replace_both() -> None:
+    """Two lines of one level whose components interlock: both theoretical lines go."""
+    theory = made((5000.0, "Sc I", 0.0, -1.0), (5000.4, "Sc I", 0.0, -1.0))
+    wave = (4999.8, 5000.05, 5000.2, 5000.35, 5000.6)
+    merged, report = merge(theory, made(*[(w, "45Sc I", 0.0, -1.5) for w in wave]))
+    assert (report.n_replaced, len(merged)) == (2, 5)
+
+
 def test_merge_with_nothing_in_common() -> None:
     theory, laboratory = made((5000.0, "Fe I", 1, -1)), made((6000.0, "Fe I", 1, -1))
     merged, report = merge(theory, laboratory)

@@ -62,7 +62,7 @@ def merge(
 
     A pair is of one species (whatever its isotopes), within ``tolerance`` of each other in
     wavelength and ``excitation_tolerance`` in excitation. Components of hyperfine structure and of
-    isotopes match as one line at the mean wavelength, weighted with gf, and are kept as given.
+    isotopes match as one line that reaches from the first to the last, and are kept as given.
     Laboratory lines outside the range of the theoretical ones are added too: select first.
 
     Parameters
@@ -112,9 +112,10 @@ def merge(
 
 @dataclass(frozen=True)
 class _Groups:
-    """Laboratory lines with their components summed; each array is (G,)."""
+    """Laboratory lines with their components summed, from ``start`` to ``stop``; all (G,)."""
 
-    wavelength: NDArray[np.float64]
+    start: NDArray[np.float64]
+    stop: NDArray[np.float64]
     species: NDArray[np.int64]
     excitation: NDArray[np.float64]
     loggf: NDArray[np.float64]
@@ -131,22 +132,19 @@ class _Groups:
         new = np.ones(order.size, dtype=bool)
         new[1:] = apart | np.logical_not(split[1:] & split[:-1])
         group = np.cumsum(new) - 1
-        gf = 10.0 ** lines.loggf[order]
-        total = np.bincount(group, gf, minlength=0)
-        mean = np.bincount(group, gf * wave) / total
-        return cls(mean, species[new], lines.excitation[order][new], np.log10(total))
+        gf = np.bincount(group, 10.0 ** lines.loggf[order])
+        last = np.append(new[1:], True)[: order.size]
+        level = lines.excitation[order][new]
+        return cls(wave[new], wave[last], species[new], level, np.log10(gf))
 
 
 def _check_frame(
     theory: LineList, groups: _Groups, n: int, tolerances: tuple[float, float]
 ) -> None:
     """Refuse lists of which one was read in the wrong medium: pairs then lie a shift apart."""
-    shifts = {
-        "laboratory": air_to_vacuum(groups.wavelength),
-        "theoretical": vacuum_to_air(groups.wavelength),
-    }
-    for name, wave in shifts.items():
-        shifted = _pairs(theory, replace(groups, wavelength=wave), *tolerances)[0].size
+    for name, shift in (("laboratory", air_to_vacuum), ("theoretical", vacuum_to_air)):
+        moved = replace(groups, start=shift(groups.start), stop=shift(groups.stop))
+        shifted = _pairs(theory, moved, *tolerances)[0].size
         if shifted >= ENOUGH and shifted > 5 * n:
             raise FrameError(
                 f"both lists must be in vacuum; {n} lines agree as they are and {shifted} once "
@@ -159,8 +157,8 @@ def _pairs(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Matching pairs: rows of the theoretical lines, and groups (both (M,))."""
     species = without_isotopes(theory.species)
-    first = np.searchsorted(theory.wavelength, groups.wavelength - tolerance, "left")
-    last = np.searchsorted(theory.wavelength, groups.wavelength + tolerance, "right")
+    first = np.searchsorted(theory.wavelength, groups.start - tolerance, "left")
+    last = np.searchsorted(theory.wavelength, groups.stop + tolerance, "right")
     count = last - first
     group = np.repeat(np.arange(count.size), count)
     line = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + first[group]

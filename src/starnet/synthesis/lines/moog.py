@@ -59,7 +59,7 @@ def read(path: Path) -> Raw:
 def _is_total_of(total: Row, row: Row) -> bool:
     """Whether a negative line is the sum of the components that begin with ``row``."""
     same = without_isotopes(row.species)[0] == without_isotopes(total.species)[0]
-    split = bool(mass_numbers(row.species).any()) and not mass_numbers(total.species).any()
+    split = mass_numbers(row.species).any() and abs(row.excitation - total.excitation) < 0.01
     return bool(same and split and abs(abs(row.wavelength) - total.wavelength) < 3.0)
 
 
