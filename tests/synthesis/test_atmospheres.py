@@ -151,6 +151,15 @@ def test_pfant_grid(tmp_path):
     np.testing.assert_allclose(per_hydrogen, 1.3449, rtol=1e-3)
 
 
+def test_a_damaged_pfant_record_is_named(tmp_path):
+    path = tmp_path / "grid"
+    content = bytearray(pfant_bytes())
+    content[1204:1208] = np.array([1e30], "<f4").tobytes()
+    path.write_bytes(bytes(content))
+    with pytest.raises(ReadError, match="record 1 has no labels of a star"):
+        read_atmospheres(path)
+
+
 @pytest.mark.parametrize("name", CONTENT)
 def test_formats_are_known_by_content(name, tmp_path):
     path = tmp_path / "x"
@@ -159,13 +168,13 @@ def test_formats_are_known_by_content(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", CONTENT)
-@pytest.mark.parametrize("part", [0.95, 0.8])
-def test_a_cut_file_is_refused_with_its_name(name, part, tmp_path):
+@pytest.mark.parametrize("cut", [1, 3, 40, 150])
+def test_a_cut_file_is_refused_with_its_name(name, cut, tmp_path):
     path = tmp_path / "cut.file"
     content = CONTENT[name]
-    # MARCS ends with lines that are not needed, ATLAS likewise: cut within the deck
-    end = content.find(b"Assorted") if name == "marcs" else content.find(b"PRADK")
-    path.write_bytes(content[: int(part * (end if end > 0 else len(content)))])
+    # MARCS and ATLAS end with lines that are not needed: cut within the last number and further up
+    end = {"marcs": content.find(b"\nAssorted"), "kurucz": content.find(b"\nPRADK")}
+    path.write_bytes(content[: end.get(name, len(content)) - cut])
     with pytest.raises(ReadError, match=r"cut\.file.*cut off"):
         read_atmospheres(path)
 

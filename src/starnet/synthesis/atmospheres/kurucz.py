@@ -44,6 +44,7 @@ def read(path: Path) -> tuple[Atmosphere, ...]:
         If the file is cut off or a number cannot be read.
     """
     text = path.read_text(encoding="ascii", errors="replace")
+    text = text[: text.rfind("\n") + 1]  # a last line without an end may be cut
     blocks = re.split(r"(?m)^(?=\s*TEFF\s)", text)
     try:
         return tuple(_model(block, path.name) for block in blocks if block.strip())

@@ -32,7 +32,8 @@ def read(path: Path) -> tuple[Atmosphere, ...]:
     ReadError
         If the file is cut off or a number cannot be read.
     """
-    lines = path.read_text(encoding="ascii", errors="replace").splitlines()
+    text = path.read_text(encoding="ascii", errors="replace")
+    lines = text.splitlines()[: None if text.endswith("\n") else -1]  # the last may be cut
     try:
         return (_model(lines, str(path.name)),)
     except (ValueError, IndexError, KeyError) as error:

@@ -40,9 +40,13 @@ def identify(head: bytes) -> bool:
     if len(head) < DATA:
         return False
     depths = int(np.frombuffer(head[:4], "<i4")[0])
-    teff, logg, m_h, _, helium = np.frombuffer(head[4:24], "<f4").astype(float)
-    plausible = 500 < teff < 1e5 and -3 < logg < 9 and -9 < m_h < 3 and 0 < helium < 1
-    return 3 <= depths <= MAX_DEPTHS and bool(plausible)
+    return 3 <= depths <= MAX_DEPTHS and _plausible(np.frombuffer(head[4:24], "<f4"))
+
+
+def _plausible(labels: FloatArray) -> bool:
+    teff, logg, m_h, alpha_m, helium = labels.astype(float).tolist()
+    star = 500 < teff < 1e5 and -3 < logg < 9
+    return star and -9 < m_h < 3 and -3 < alpha_m < 3 and 0 < helium < 1
 
 
 def read(path: Path) -> tuple[Atmosphere, ...]:
@@ -55,7 +59,7 @@ def read(path: Path) -> tuple[Atmosphere, ...]:
     """
     content = path.read_bytes()
     n, rest = divmod(len(content), RECORD)
-    depths = np.frombuffer(content[: n * RECORD], "<i4").reshape(n, -1)[:, 0]
+    depths = np.frombuffer(content[: n * RECORD], "<i4")[:: RECORD // 4]
     ends = np.flatnonzero(depths == END)
     if rest or not len(ends):
         raise ReadError(
@@ -69,6 +73,8 @@ def read(path: Path) -> tuple[Atmosphere, ...]:
 def _model(record: FloatArray, depths: int, where: str) -> Atmosphere:
     if not 3 <= depths <= MAX_DEPTHS:
         raise ReadError(f"{where} has {depths} depths; 3 to {MAX_DEPTHS} fit into a record.")
+    if not _plausible(record[1:6]):
+        raise ReadError(f"{where} has no labels of a star; the file is damaged, get it again.")
     teff, logg, m_h, alpha_m, helium = (round(float(v), 4) for v in record[1:6])
     first = DATA // 4
     nh, theta, pe, pg, log_tau = (
@@ -77,9 +83,9 @@ def _model(record: FloatArray, depths: int, where: str) -> Atmosphere:
     mass = ATOMIC_MASS * (1.0 + 4.0 * helium + METAL_MASS * 10.0**m_h)
     # steps of 0.1 lose their last digits in float32, and a common scale wants them back
     log_tau = np.round(log_tau, 4)
-    tau = 10.0**log_tau
     rosseland = depths == MARCS_DEPTHS and log_tau[0] == -5.0
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):  # the value refuses what is not finite
+        tau = 10.0**log_tau
         temperature = 5040.0 / theta
         electrons = pe / (BOLTZMANN * temperature)
     try:
