@@ -162,6 +162,7 @@ class Model:
     def _write(self, folder: Path) -> None:
         state = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
         save_file(state, folder / WEIGHTS_NAME)
+        (folder / WEIGHTS_NAME).chmod(0o644)  # colleagues read it too
         about = {**self.describe(), "weights_sha256": _sha256(folder / WEIGHTS_NAME)}
         (folder / JSON_NAME).write_text(_readable_json(about))
         folder.chmod(0o755)

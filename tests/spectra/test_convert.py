@@ -61,11 +61,11 @@ def test_falling_axes_are_turned_round():
 
 def test_errors_of_zero_are_masked_but_absent_errors_are_unknown():
     axis = [5000.0, 5001, 5002] * u.AA
-    sigma = StdDevUncertainty([0.1, 0.0, 0.1])
+    sigma = StdDevUncertainty([0.1, 0.0, -0.1])
     bare = Spectrum(flux=np.ones(3) * u.Jy, spectral_axis=axis)
     given = Spectrum(flux=np.ones(3) * u.Jy, spectral_axis=axis, uncertainty=sigma)
     assert not from_specutils(bare, medium="air", frame="rest").mask.any()
-    assert from_specutils(given, medium="air", frame="rest").mask.tolist() == [[False, True, False]]
+    assert from_specutils(given, medium="air", frame="rest").mask.tolist() == [[False, True, True]]
 
 
 def test_medium_and_frame_are_never_guessed():

@@ -45,6 +45,13 @@ def test_masked_values_with_units_are_missing_and_not_zero(kind):
     assert np.isnan(values[1])
 
 
+def test_a_column_that_is_blank_throughout_is_missing():
+    table = Table.read("star,teff,mg_fe\na,5000,\nb,6000,\n", format="ascii.csv")
+    labels = Labels.from_table(table, ["teff", "mg_fe"])
+    assert np.isnan(labels.column("mg_fe")).all()
+    assert labels.column("teff").tolist() == [5000.0, 6000.0]
+
+
 def test_integer_columns_with_masked_values():
     table = Table({"teff": MaskedColumn([5000, -9999], mask=[False, True])})
     assert np.isnan(Labels.from_table(table).values[1, 0])

@@ -15,10 +15,10 @@ import numpy as np
 from astropy.table import QTable, Table, vstack
 
 from starnet.catalog.writers import check_writable, read_table, write_table
-from starnet.errors import DataError, OutputError, ReadError, StarNetError
+from starnet.errors import ConfigError, DataError, OutputError, ReadError, StarNetError
 from starnet.inference import LabelFlag, Prediction, Predictor
 from starnet.spectra import Labels, Spectra, concatenate
-from starnet.surveys import ReadOptions, find, read_file
+from starnet.surveys import SURVEYS, ReadOptions, find, read_file
 
 Reader = Callable[[Path], Spectra]
 Tick = Callable[[int, int], None]
@@ -97,6 +97,10 @@ def make_catalog(
     out = Path(out)
     check_writable(out)
     files = [path for path in find(what) if path.resolve() != out.resolve()]
+    if survey is not None and survey not in SURVEYS:
+        raise ConfigError(f"There is no survey {survey!r}; there are {', '.join(SURVEYS)}.")
+    if reader is None and not any(path.exists() for path in files):
+        raise ReadError(f"None of the {len(files)} file(s) exists, such as {files[0]}.")
     chosen = options or ReadOptions()
     read = reader or (lambda path: read_file(path, survey=survey, options=chosen))
     if prepare is not None:
@@ -191,15 +195,17 @@ def _label_batch(predictor: Predictor, batch: list[Item]) -> list[tuple[int, QTa
 
 def _row_table(prediction: Prediction) -> QTable:
     table = prediction.to_table()
-    if "message" not in table.colnames:
-        table["message"] = np.full(len(table), "", dtype="U1")
+    failed = (np.asarray(table["flag"]) & LabelFlag.FAILED) > 0
+    table["message"] = np.where(failed, "no usable pixel, or no value that a star can have", "")
     return table
 
 
 def _failed(predictor: Predictor, path: Path, error: Any) -> QTable:
     """The row of a file that gave no labels."""
     names = predictor.model.labels
-    about = {"id": [path.stem], "star": [""], "file": [str(path)], "message": [str(error)]}
+    name = path.name.partition(".fits")[0] or path.name
+    about = {"id": [name], "star": [""], "file": [str(path)], "survey": [""], "kind": [""]}
+    about |= {column: [np.nan] for column in ("ra", "dec", "rv")} | {"message": [str(error)]}
     nothing = Prediction(
         labels=Labels(names, np.full((1, len(names)), np.nan)),
         flags=np.full((1, len(names)), LabelFlag.FAILED, dtype=np.int16),

@@ -48,8 +48,8 @@ def build(
     error_floor: Annotated[
         float, typer.Option(min=0.0, help="Smallest error as a fraction of the flux.")
     ] = 0.0,
-    medium: Annotated[str, typer.Option(help="vacuum or air, for files that do not say.")] = "",
-    frame: Annotated[str, typer.Option(help="rest or observed, for files that do not say.")] = "",
+    medium: Annotated[str, typer.Option(help="vacuum or air; overrules what the file is.")] = "",
+    frame: Annotated[str, typer.Option(help="rest or observed; overrules what the file is.")] = "",
     rest: Annotated[
         bool, typer.Option(help="Shift to the rest frame by each file's own velocity.")
     ] = False,
@@ -99,6 +99,22 @@ def build(
     )
     save_config(context, out.with_name(f"{out.name}.config.yaml"))
     report.show(console)
+    say_labels(out)
+
+
+def say_labels(store: Path) -> None:
+    """Print how many spectra have each label, so that values taken as missing are seen."""
+    import numpy as np
+
+    from starnet.dataset import open_dataset
+
+    labels = open_dataset(store).labels
+    counts = np.isfinite(labels.values).sum(axis=0)
+    parts = [
+        f"{name} {count}" + (f" ({len(labels) - count} missing)" if count < len(labels) else "")
+        for name, count in zip(labels.names, counts, strict=True)
+    ]
+    console.print(f"labels: {', '.join(parts)}", soft_wrap=True)
 
 
 def _pair(word: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from starnet.cli._app import app, console
+from starnet.cli.dataset import say_labels
 from starnet.cli.train import report
 from starnet.errors import ReadError
 
@@ -45,6 +46,7 @@ def demo(
     console.rule("1  spectra and labels")
     built = build(folder, find_labels(folder, labels, key=key), store, overwrite=True, resume=False)
     built.show(console)
+    say_labels(store)
     console.rule("2  training")
     chosen = load_recipe(recipe)
     dataset = open_dataset(store)
@@ -60,5 +62,7 @@ def demo(
     figures = ", ".join(sorted(path.name for path in out.glob("*.png")))
     console.print(f"in {out}: model, test.ecsv, residuals.ecsv, {figures}", soft_wrap=True)
     console.print(
-        f"label your own spectra: starnet predict {out / 'model'} FILES --out labels.fits"
+        f"label spectra like these (others too with --adapt, as far as they are alike): "
+        f"starnet predict {out / 'model'} FILES --out labels.fits",
+        soft_wrap=True,
     )

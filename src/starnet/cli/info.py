@@ -29,7 +29,7 @@ def info(
     elif path.is_dir() and (path / "zarr.json").is_file():
         from starnet.dataset import open_dataset
 
-        _print(open_dataset(path).summary(), f"data set {path}")
+        _print(_flat(open_dataset(path).summary()), f"data set {path}")
     elif path.is_dir():
         _print(_folder(path), f"folder {path}")
     else:
@@ -94,6 +94,26 @@ def _spectrum(path: Path) -> dict[str, Any]:
         "masked": ", ".join(f"{part:.1%}" for part in spectra.masked_fraction[:5]),
         "id": ", ".join(spectra.ids[:3]),
     }
+
+
+def _flat(about: dict[str, Any]) -> dict[str, Any]:
+    """Nested values as lines of text."""
+    out = {}
+    for key, value in about.items():
+        if isinstance(value, dict):
+            lines = (f"{name}: {_short(item)}" for name, item in value.items())
+            out[key] = "\n".join(lines)
+        else:
+            out[key] = _short(value)
+    return out
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_short(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_short(item) for item in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _print(about: dict[str, Any], title: str) -> None:

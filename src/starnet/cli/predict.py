@@ -39,8 +39,8 @@ def predict(
     error_floor: Annotated[
         float, typer.Option(min=0.0, help="Smallest error as a fraction of the flux.")
     ] = 0.0,
-    medium: Annotated[str, typer.Option(help="vacuum or air, for files that do not say.")] = "",
-    frame: Annotated[str, typer.Option(help="rest or observed, for files that do not say.")] = "",
+    medium: Annotated[str, typer.Option(help="vacuum or air; overrules what the file is.")] = "",
+    frame: Annotated[str, typer.Option(help="rest or observed; overrules what the file is.")] = "",
     adapt: Annotated[
         bool,
         typer.Option(help="Bring spectra to the model's frame (by each file's velocity) and grid."),

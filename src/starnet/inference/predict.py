@@ -50,6 +50,11 @@ class Prediction:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        flagged = int(np.count_nonzero(self.flags.any(axis=1)))
+        labels = ", ".join(self.labels.names)
+        return f"Prediction({len(self)} spectra: {labels}; {flagged} flagged; see to_table())"
+
     def to_table(self) -> QTable:
         """One row for each spectrum: ids, S/N, labels with units and flags.
 
@@ -102,6 +107,14 @@ class Predictor:
         """Model and versions, as they are written into every output."""
         version = weights_digest(self.model.network)
         return {"model": self.model.name, "model_version": version, "starnet_version": __version__}
+
+    def __repr__(self) -> str:
+        labels = ", ".join(self.model.labels)
+        return f"Predictor({self.model.name}: {labels}; reads {self.model.input_grid.describe()})"
+
+    def adapt(self, spectra: Spectra) -> Spectra:
+        """Spectra brought to the model's frame and grid; see `Model.adapt`."""
+        return self.model.adapt(spectra)
 
     def predict(self, spectra: Spectra) -> Prediction:
         """Labels of spectra.

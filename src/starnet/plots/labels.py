@@ -58,10 +58,16 @@ def residuals(predicted: Labels, reference: Labels, *, against: str | None = Non
         x = reference.column(against or name)
         residual = predicted.column(name) - reference.column(name)
         axis.axhline(0.0, **LINE)
-        axis.scatter(x, residual, **DOT)
-        _running_median(axis, x, residual)
         limit = np.nanpercentile(np.abs(residual), 99) if np.isfinite(residual).any() else 1.0
-        axis.set_ylim(-1.2 * max(limit, 1e-6), 1.2 * max(limit, 1e-6))
+        edge = 1.2 * max(limit, 1e-6)
+        far = np.abs(residual) > edge  # drawn at the edge, pointing to where they are
+        axis.scatter(x[~far], residual[~far], **DOT)
+        for sign, marker in ((1, "^"), (-1, "v")):
+            beyond = far & (np.sign(residual) == sign)
+            y = np.full(np.count_nonzero(beyond), 0.96 * sign * edge)
+            axis.scatter(x[beyond], y, marker=marker, s=22, color="crimson")
+        _running_median(axis, x, residual)
+        axis.set_ylim(-edge, edge)
         axis.set_xlabel(f"reference {axis_name(against or name)}", fontsize=9)
         axis.set_ylabel(rf"$\Delta$ {axis_name(name)}", fontsize=9)
     return figure
@@ -107,12 +113,12 @@ def _shared(predicted: Labels, reference: Labels) -> list[str]:
 
 
 def _range(*values: NDArray) -> tuple[float, float]:
-    """Limits that hold all but the wildest values, with a margin."""
+    """Limits that hold all values, with a margin."""
     both = np.concatenate(values)
     both = both[np.isfinite(both)]
     if not both.size:
         return 0.0, 1.0
-    low, high = np.percentile(both, [0.2, 99.8])
+    low, high = both.min(), both.max()
     margin = 0.06 * (high - low) or 1.0
     return float(low - margin), float(high + margin)
 

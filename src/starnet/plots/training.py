@@ -27,7 +27,7 @@ def training_curve(*histories: Table) -> Figure:
             axis.plot(table["epoch"], table["valid_loss"], color="C1", alpha=alpha, label=names[1])
         best = (table.meta or {}).get("best_epoch")
         if best:
-            axis.axvline(best, **LINE, ls=":")
+            axis.axvline(best, **LINE, ls=":", label="best epoch" if i == 0 else None)
     axis.set(xlabel="epoch", ylabel="loss (scaled labels)", yscale="log")
     axis.legend(frameon=False)
     return figure

@@ -134,6 +134,7 @@ def _ivar(uncertainty: Any, unit: u.UnitBase) -> np.ndarray | None:
     if uncertainty is None:
         return None
     exact = np.asarray(uncertainty.array, dtype=float)  # float32 squares of 1e-20 are zero
+    exact = np.where(exact > 0, exact, np.nan)  # a negative error squared would look good
     uncertainty = type(uncertainty)(exact, unit=uncertainty.unit)
     if isinstance(uncertainty, (StdDevUncertainty, VarianceUncertainty)):
         uncertainty = uncertainty.represent_as(VarianceUncertainty)

@@ -199,6 +199,8 @@ class Labels:
 def _column(column: Any, name: str) -> FloatArray:
     unit = label_spec(name.removesuffix("_err")).unit
     missing = np.asarray(getattr(column, "mask", False))
+    if missing.ndim and missing.size and missing.all():  # blank throughout, of whatever type
+        return np.full(missing.shape, np.nan)
     try:
         if getattr(column, "unit", None) is not None and unit not in ("", "dex"):
             column = u.Quantity(_filled(column), column.unit).to(u.Unit(unit))
