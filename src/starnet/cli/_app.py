@@ -137,10 +137,3 @@ def _cell(value: Any) -> str:
 def words(text: str | None) -> tuple[str, ...]:
     """A comma-separated flag as a tuple; empty for none."""
     return tuple(word.strip() for word in (text or "").split(",") if word.strip())
-
-
-def bits(text: str) -> tuple[int | str, ...] | None:
-    """Bits of a pixel mask as `ReadOptions` takes them: none at all, the default, or a list."""
-    if text.strip().lower() == "none":
-        return ()
-    return tuple(int(word) if word.isdigit() else word for word in words(text)) or None

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from starnet.cli._app import ConfigOption, app, bits, console, save_config, words
+from starnet.cli._app import ConfigOption, app, console, save_config, words
+from starnet.cli._reading import (
+    ErrorFloorOption,
+    FrameOption,
+    MaskBitsOption,
+    MediumOption,
+    SurveyOption,
+    VisitsOption,
+    read_options,
+)
 from starnet.errors import ConfigError
 
 group = typer.Typer(help="Join spectra with labels into one data set.", no_args_is_help=True)
@@ -33,23 +42,12 @@ def build(
     rename: Annotated[
         str, typer.Option(help="Columns under other names: teff=TEFF_SPEC,fe_h=MH")
     ] = "",
-    survey: Annotated[
-        str, typer.Option(help="Read every file as this survey's instead of identifying it.")
-    ] = "",
-    visits: Annotated[
-        bool, typer.Option(help="Take single visits, not their combination.")
-    ] = False,
-    mask_bits: Annotated[
-        str,
-        typer.Option(
-            help="Bad bits of the pixel mask by number or name, comma-separated, or none."
-        ),
-    ] = "",
-    error_floor: Annotated[
-        float, typer.Option(min=0.0, help="Smallest error as a fraction of the flux.")
-    ] = 0.0,
-    medium: Annotated[str, typer.Option(help="vacuum or air; overrules what the file is.")] = "",
-    frame: Annotated[str, typer.Option(help="rest or observed; overrules what the file is.")] = "",
+    survey: SurveyOption = "",
+    visits: VisitsOption = False,
+    mask_bits: MaskBitsOption = "",
+    error_floor: ErrorFloorOption = 0.0,
+    medium: MediumOption = "",
+    frame: FrameOption = "",
     rest: Annotated[
         bool, typer.Option(help="Shift to the rest frame by each file's own velocity.")
     ] = False,
@@ -74,7 +72,6 @@ def build(
     command is given again.
     """
     from starnet.dataset import build as build_dataset
-    from starnet.surveys import ReadOptions
 
     report = build_dataset(
         spectra,
@@ -86,13 +83,7 @@ def build(
         duplicates=duplicates,  # type: ignore[arg-type]
         prepare=_preparation(rest, resample),
         survey=survey or None,
-        options=ReadOptions(
-            mask_bits=bits(mask_bits),
-            error_floor=error_floor,
-            visits=visits,
-            medium=medium or None,  # type: ignore[arg-type]
-            frame=frame or None,  # type: ignore[arg-type]
-        ),
+        options=read_options(visits, mask_bits, error_floor, medium, frame),
         workers=workers,
         resume=resume,
         overwrite=overwrite,

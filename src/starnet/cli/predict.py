@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 
-from starnet.cli._app import ConfigOption, app, bits, console, progress, save_config
+from starnet.cli._app import ConfigOption, app, console, progress, save_config
+from starnet.cli._reading import (
+    ErrorFloorOption,
+    FrameOption,
+    MaskBitsOption,
+    MediumOption,
+    SurveyOption,
+    VisitsOption,
+    read_options,
+)
 from starnet.errors import ReadError
 
 
@@ -24,23 +33,12 @@ def predict(
     out: Annotated[Path, typer.Option(help="Label table: .fits, .ecsv, .parquet or .csv.")] = Path(
         "labels.fits"
     ),
-    survey: Annotated[
-        str, typer.Option(help="Read every file as this survey's instead of identifying it.")
-    ] = "",
-    visits: Annotated[
-        bool, typer.Option(help="Label single visits, not their combination.")
-    ] = False,
-    mask_bits: Annotated[
-        str,
-        typer.Option(
-            help="Bad bits of the pixel mask by number or name, comma-separated, or none."
-        ),
-    ] = "",
-    error_floor: Annotated[
-        float, typer.Option(min=0.0, help="Smallest error as a fraction of the flux.")
-    ] = 0.0,
-    medium: Annotated[str, typer.Option(help="vacuum or air; overrules what the file is.")] = "",
-    frame: Annotated[str, typer.Option(help="rest or observed; overrules what the file is.")] = "",
+    survey: SurveyOption = "",
+    visits: VisitsOption = False,
+    mask_bits: MaskBitsOption = "",
+    error_floor: ErrorFloorOption = 0.0,
+    medium: MediumOption = "",
+    frame: FrameOption = "",
     adapt: Annotated[
         bool,
         typer.Option(help="Bring spectra to the model's frame (by each file's velocity) and grid."),
@@ -62,19 +60,12 @@ def predict(
     from starnet.artifact import load_model
     from starnet.catalog import label_dataset, make_catalog
     from starnet.inference import Predictor
-    from starnet.surveys import ReadOptions
     from starnet.training import choose_device
 
     predictor = Predictor(
         load_model(model), max_masked=max_masked, device=str(choose_device(device))
     )
-    options = ReadOptions(
-        mask_bits=bits(mask_bits),
-        error_floor=error_floor,
-        visits=visits,
-        medium=medium or None,  # type: ignore[arg-type]
-        frame=frame or None,  # type: ignore[arg-type]
-    )
+    options = read_options(visits, mask_bits, error_floor, medium, frame)
     with progress("labelling") as tick:
         if len(spectra) == 1 and (Path(spectra[0]) / "zarr.json").is_file():
             prepare = predictor.model.adapt if adapt else None
