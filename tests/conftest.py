@@ -1,12 +1,19 @@
 """Fixtures that every room of the tests shares."""
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from starnet.spectra import Spectra, WavelengthGrid
+
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):  # the same examples every time; other examples on everybody's machine
+    settings.load_profile("ci")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
@@ -21,6 +28,16 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder of real spectra is absent; set STARNET_TEST_DATA to have it")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts() -> Iterator[None]:
+    """Ctrl-C works in tests also where the shell that started them has switched it off."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

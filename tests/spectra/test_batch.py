@@ -2,7 +2,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import Table
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -13,6 +13,7 @@ GRID = WavelengthGrid.linear(5000.0, 1.0, 8, "air")
 ANY = st.floats(allow_nan=True, allow_infinity=True, width=32)
 
 
+@example(np.full((3, 8), 1e-9, np.float32), np.full((3, 8), -1e-40, np.float32))
 @given(arrays(np.float32, (3, 8), elements=ANY), arrays(np.float32, (3, 8), elements=ANY))
 def test_the_three_rules_hold_for_any_input(flux, ivar):
     spectra = Spectra(GRID, flux, ivar)

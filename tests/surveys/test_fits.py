@@ -96,8 +96,10 @@ def test_values_of_cards_come_back(value):
     if raw.count(b"CONTINUE"):
         return
     found = Header(raw).get("VALUE", "")
-    expected = fits.Header.fromstring(raw.decode())["VALUE"]
-    assert found == (expected.rstrip() if isinstance(expected, str) else expected)
+    if isinstance(value, str):  # as it was written: astropy reads "'/" back as "'"
+        assert found == value.rstrip()
+    else:
+        assert found == fits.Header.fromstring(raw.decode())["VALUE"]
 
 
 def test_cards_that_are_odd():

@@ -73,6 +73,7 @@ class Spectra:
         scale = _scale(self.flux)
         flux = np.atleast_2d(_float32(self.flux, 1.0 / scale))
         ivar = _matching(self.ivar, flux, "ivar", lambda ivar: _float32(ivar, scale**2))
+        negative = _matching(self.ivar, flux, "ivar", lambda ivar: np.asarray(ivar) < 0)
         mask = _matching(self.mask, flux, "mask", lambda mask: np.asarray(mask, dtype=bool))
         if flux.ndim != 2 or flux.shape[1] != self.grid.n_pixels:
             raise DataError(
@@ -82,7 +83,7 @@ class Spectra:
         if self.frame not in ("rest", "observed"):
             raise FrameError(f'frame must be "rest" or "observed"; received {self.frame!r}.')
         finite = np.isfinite(flux)
-        bad = mask | ~finite | ~np.isfinite(ivar) | (ivar < 0)
+        bad = mask | ~finite | ~np.isfinite(ivar) | negative
         object.__setattr__(self, "flux", _frozen(np.where(finite, flux, np.float32(0))))
         object.__setattr__(self, "ivar", _frozen(np.where(bad, np.float32(0), ivar)))
         object.__setattr__(self, "mask", _frozen(bad))
