@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from starnet.errors import ConfigError, DataError
 from starnet.training.config import TrainingConfig
 from starnet.training.history import Epoch, History
-from starnet.training.losses import elementwise_loss, masked_mean
+from starnet.training.losses import elementwise_loss, masked_sum, mean_loss
 from starnet.training.schedules import build_schedule
 from starnet.training.streams import ArrayStream
 
@@ -91,6 +91,7 @@ BY_HAND = {
     "mse": lambda d: d**2,
     "mae": abs,
     "huber": lambda d: np.where(abs(d) < 0.5, d**2 / 2, 0.5 * (abs(d) - 0.25)),
+    "cauchy": lambda d: np.log1p((d / 0.2) ** 2),
 }
 
 
@@ -108,7 +109,7 @@ def test_losses_against_numpy(name, weighted):
     loss = elementwise_loss(TrainingConfig(loss=name, huber_delta=0.5))
     tensors = [torch.from_numpy(a) for a in (output, targets, weights)][: 3 if weighted else 2]
     tensors[0].requires_grad_()
-    value = masked_mean(loss, *tensors)
+    value = mean_loss(*masked_sum(loss, *tensors))
     assert value.item() == pytest.approx(wanted, rel=1e-5)
     value.backward()
     gradient = tensors[0].grad.numpy()
@@ -118,10 +119,19 @@ def test_losses_against_numpy(name, weighted):
 
 def test_a_batch_without_any_label_has_no_loss_and_no_gradient():
     output = torch.randn(3, 2, requires_grad=True)
-    value = masked_mean(elementwise_loss(TrainingConfig()), output, torch.full((3, 2), math.nan))
+    loss, nothing = elementwise_loss(TrainingConfig()), torch.full((3, 2), math.nan)
+    value = mean_loss(*masked_sum(loss, output, nothing))
     value.backward()
     assert value.item() == 0
     assert not output.grad.any()
+
+
+def test_members_are_fitted_one_by_one_and_not_by_their_mean():
+    loss = elementwise_loss(TrainingConfig())
+    targets = torch.tensor([[1.0, math.nan]])
+    members = torch.tensor([[[0.0, 5.0]], [[2.0, 5.0]]])  # (M, B, L); their mean is right
+    assert mean_loss(*masked_sum(loss, members, targets)).item() == 1.0
+    assert mean_loss(*masked_sum(loss, members.mean(dim=0), targets)).item() == 0.0
 
 
 def rates(config, losses=(), steps=10):

@@ -29,7 +29,7 @@ from starnet.training.checkpoint import (
 )
 from starnet.training.config import TrainingConfig
 from starnet.training.history import Epoch, History
-from starnet.training.losses import elementwise_loss, masked_sum
+from starnet.training.losses import elementwise_loss, masked_sum, mean_loss
 from starnet.training.optim import (
     MovingAverage,
     build_optimizer,
@@ -249,7 +249,7 @@ class _Run:
         total, weight = masked_sum(self.loss, *self._forward(batch))
         set_lr(self.optimizer, self.schedule.lr(self.at.step))
         self.optimizer.zero_grad(set_to_none=True)
-        (total / torch.where(weight > 0, weight, 1.0)).backward()
+        mean_loss(total, weight).backward()
         if self.config.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
         self.optimizer.step()

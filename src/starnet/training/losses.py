@@ -53,9 +53,6 @@ def masked_sum(
     return (each * counts).sum(), counts.sum()
 
 
-def masked_mean(
-    loss: Elementwise, output: Tensor, targets: Tensor, weights: Tensor | None = None
-) -> Tensor:
-    """Weighted mean of the loss over the labels that are there; 0 when there is none."""
-    total, weight = masked_sum(loss, output, targets, weights)
+def mean_loss(total: Tensor, weight: Tensor) -> Tensor:
+    """Mean of what `masked_sum` gives; 0 where every label is missing."""
     return total / torch.where(weight > 0, weight, 1.0)
