@@ -13,7 +13,7 @@ class Outcome:
     """What became of one item.
 
     `status` is ``downloaded``, ``skipped`` (it was there already) or ``failed``; `reason` a
-    sentence for a failure; `size` in bytes; `verified` is ``sha1``, ``size`` or empty.
+    sentence for a failure; `size` in bytes; `verified` is ``sha256``, ``sha1``, ``size`` or empty.
     """
 
     name: str

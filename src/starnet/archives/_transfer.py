@@ -40,6 +40,8 @@ class Transfer:
         Checksum of the whole file in hexadecimal, or None where the archive has none.
     report
         Called with (bytes on disk, bytes of the whole file or None) as the file grows.
+    sha256
+        As `sha1`, where this is known beforehand.
     """
 
     url: str
@@ -47,6 +49,7 @@ class Transfer:
     session: Session
     sha1: str | None = None
     report: Callable[[int, int | None], object] = lambda have, whole: None
+    sha256: str | None = None
 
     def __post_init__(self) -> None:
         self._whole: int | None = None
@@ -54,7 +57,7 @@ class Transfer:
         self.note = self.target.with_name(self.target.name + ".part.json")
 
     def run(self) -> str:
-        """Fetch the file; return how it was verified: ``sha1``, ``size`` or an empty string.
+        """Fetch the file; return how it was verified: ``sha256``, ``sha1``, ``size`` or nothing.
 
         Raises
         ------
@@ -66,7 +69,9 @@ class Transfer:
         with writing(self.target):
             self.target.parent.mkdir(parents=True, exist_ok=True)
         self.session.attempts(self._attempt, self._size)
-        return "sha1" if self.sha1 else "size" if self._whole is not None else ""
+        if self.sha256 or self.sha1:
+            return "sha256" if self.sha256 else "sha1"
+        return "size" if self._whole is not None else ""
 
     def _attempt(self) -> None:
         have, note = self._resume_point()
@@ -80,9 +85,10 @@ class Transfer:
             if size > self._whole:
                 self._discard()
             raise RetryError(f"the connection ended after {size} of {self._whole} bytes")
-        if self.sha1 and sha1_of(self.part) != self.sha1:
-            self._discard()
-            raise RetryError("its checksum differs from the archive's (SHA-1)")
+        for name, known in (("SHA-1", self.sha1), ("SHA-256", self.sha256)):
+            if known and digest(self.part, name) != known:
+                self._discard()
+                raise RetryError(f"its checksum differs from the known one ({name})")
         with writing(self.target):
             os.replace(self.part, self.target)
             self.note.unlink(missing_ok=True)
@@ -159,10 +165,10 @@ def _continues(response: http.client.HTTPResponse, have: int, whole: int) -> boo
     )
 
 
-def sha1_of(path: Path) -> str:
-    """SHA-1 of a file in hexadecimal; the checksum that SDSS publishes."""
+def digest(path: Path, name: str = "SHA-1") -> str:
+    """Checksum of a file in hexadecimal: SHA-1, which SDSS publishes, or SHA-256."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha1").hexdigest()
+        return hashlib.file_digest(file, name.replace("-", "").lower()).hexdigest()
 
 
 @contextlib.contextmanager

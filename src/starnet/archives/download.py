@@ -20,7 +20,7 @@ from starnet.archives._http import (
 from starnet.archives._progress import Meter
 from starnet.archives._report import DownloadReport, Outcome
 from starnet.archives._sums import Sums
-from starnet.archives._transfer import Transfer, sha1_of, writing
+from starnet.archives._transfer import Transfer, digest, writing
 from starnet.archives._unpack import unpack
 from starnet.archives.items import MILES_PARAMETERS, MILES_TAR, Item, miles_items
 from starnet.errors import ConfigError, DownloadError
@@ -202,15 +202,17 @@ class _Job:
             self.meter.bytes(index, have, whole)
 
         sha1 = self.sums.find(url) if self.sums and item.sums else None
-        return Transfer(url, target, self.session, sha1, report).run()
+        return Transfer(url, target, self.session, sha1, report, item.sha256 or None).run()
 
     def _same(self, item: Item, urls: tuple[str, ...], target: Path) -> bool:
-        """Whether the file on disk has the archive's checksum (or, without one, its size)."""
+        """Whether the file on disk has the known checksum (or, without one, its size)."""
+        if item.sha256:
+            return digest(target, "SHA-256") == item.sha256
         for url in urls:
             try:
                 sha1 = self.sums.find(url) if self.sums and item.sums else None
                 if sha1 is not None:
-                    return sha1_of(target) == sha1
+                    return digest(target) == sha1
                 size = self.session.size(url)
                 return size is None or size == target.stat().st_size
             except FetchError:  # no answer proves nothing against the file

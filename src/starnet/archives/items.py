@@ -101,6 +101,9 @@ class Item:
     problem
         Why this cannot be fetched at all (a star that the catalogue does not know); such an item
         becomes a failed row of the report.
+    sha256
+        Checksum that the file must have, in hexadecimal, where it is known beforehand; an address
+        that gives another file is passed over.
     """
 
     name: str
@@ -109,6 +112,7 @@ class Item:
     archive: str = SAS
     sums: bool = True
     problem: str = ""
+    sha256: str = ""
 
     def __post_init__(self) -> None:
         if self.problem:
