@@ -1,6 +1,17 @@
 """The command line, one file for each verb."""
 
-from starnet.cli import dataset, demo, download, info, plot, predict, train
+from starnet.cli import dataset, demo, download, info, physics, plot, predict, train
 from starnet.cli._app import app, main
 
-__all__ = ["app", "dataset", "demo", "download", "info", "main", "plot", "predict", "train"]
+__all__ = [
+    "app",
+    "dataset",
+    "demo",
+    "download",
+    "info",
+    "main",
+    "physics",
+    "plot",
+    "predict",
+    "train",
+]
