@@ -88,7 +88,9 @@ class Transfer:
         for name, known in (("SHA-1", self.sha1), ("SHA-256", self.sha256)):
             if known and digest(self.part, name) != known:
                 self._discard()
-                raise RetryError(f"its checksum differs from the known one ({name})")
+                why = f"its checksum differs from the known one ({name})"
+                # Nothing was spliced and the content is pinned: another attempt gives the same.
+                raise FetchError(why) if known == self.sha256 and not have else RetryError(why)
         with writing(self.target):
             os.replace(self.part, self.target)
             self.note.unlink(missing_ok=True)
