@@ -1,6 +1,6 @@
 """The command line, one file for each verb."""
 
-from starnet.cli import dataset, demo, download, info, physics, plot, predict, train
+from starnet.cli import dataset, demo, download, info, physics, plot, predict, synth, train
 from starnet.cli._app import app, main
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "physics",
     "plot",
     "predict",
+    "synth",
     "train",
 ]

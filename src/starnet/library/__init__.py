@@ -1,1 +1,51 @@
-"""Libraries of synthetic spectra: which stars to make, and making them into a data set."""
+"""Libraries of synthetic spectra: which stars to make, and making them into a data set.
+
+    plan = load_plan("synth-generic")
+    report = make_library(plan, "generic.zarr")
+
+`rules` say how one label is drawn, `sampler` is the contract of the samplers (`sobol`, `table`,
+`isochrone`), `region` which stars can be made, `plan` all that defines a library, `make` computes
+one shard, `shard` keeps it, `pools` are the places where that happens, `run` does the whole.
+"""
+
+from starnet.library.engine import open_engine
+from starnet.library.isochrone import IsochroneSampler
+from starnet.library.parsec import Isochrone, read_isochrones
+from starnet.library.plan import LibraryPlan, load_plan, plan_names
+from starnet.library.region import atmospheres_accept
+from starnet.library.rules import RULES, Box, Rule, Trend, Vmic
+from starnet.library.run import (
+    LibraryReport,
+    draw_stars,
+    made_before,
+    make_library,
+    shards_path,
+)
+from starnet.library.sampler import SAMPLERS, Sampler
+from starnet.library.sobol import SobolSampler
+from starnet.library.table import TableSampler
+
+__all__ = [
+    "RULES",
+    "SAMPLERS",
+    "Box",
+    "Isochrone",
+    "IsochroneSampler",
+    "LibraryPlan",
+    "LibraryReport",
+    "Rule",
+    "Sampler",
+    "SobolSampler",
+    "TableSampler",
+    "Trend",
+    "Vmic",
+    "atmospheres_accept",
+    "draw_stars",
+    "load_plan",
+    "made_before",
+    "make_library",
+    "open_engine",
+    "plan_names",
+    "read_isochrones",
+    "shards_path",
+]
