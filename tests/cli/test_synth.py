@@ -13,7 +13,7 @@ from tests.library.fake_engine import NAME
 
 from starnet.cli import app
 from starnet.dataset import open_dataset
-from starnet.library.run import made_before
+from starnet.library import made_before
 
 ROOT = Path(__file__).resolve().parents[2]
 

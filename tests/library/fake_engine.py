@@ -20,16 +20,17 @@ class Fake(Synthesizer):
     name = "fake"
 
     def __init__(self, *, fail_above=1e9, nan_above=1e9, die_above=1e9, hottest=1e9, version=1,
-                 seconds=0.0, covers=None, physics=None, device="cpu"):  # fmt: skip
+                 seconds=0.0, resolution=40000.0, physics=None, device="cpu"):  # fmt: skip
         if version < 1:
             raise ConfigError("version must be 1 or more.")
         self.fail, self.nan, self.die, self.hottest = fail_above, nan_above, die_above, hottest
+        self.resolution = resolution
         self.version, self.seconds, self.physics, self.device = version, seconds, physics, device
 
     def fine_grid(self, grid):
         if grid.wavelength[0] < 2000:
             raise GridError("The fake engine reaches from 2000 A; choose longer wavelengths.")
-        return log_even(grid, 40000.0)
+        return log_even(grid, self.resolution)
 
     def clamped(self, labels):
         values = np.array(labels.values)

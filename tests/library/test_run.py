@@ -15,9 +15,8 @@ from starnet.errors import (
     MissingDependencyError,
     OutputError,
 )
-from starnet.library import LibraryPlan, make_library
+from starnet.library import LibraryPlan, made_before, make_library, shards_path
 from starnet.library.progress import LibraryProgress, duration
-from starnet.library.run import made_before, shards_path
 from starnet.library.shard import read_shard
 from tests.library.fake_engine import NAME
 
@@ -230,6 +229,7 @@ def test_shards_of_other_stars_or_inputs_are_not_mixed_in(out, monkeypatch, tmp_
 @pytest.mark.parametrize(
     ("plan", "settings", "error", "message"),
     [
+        ({"instrument": "apogee"}, {}, GridError, "too coarse"),
         ({}, {"workers": 0}, ConfigError, "workers must be"),
         ({}, {"shard_size": 0}, ConfigError, "shard_size must be"),
         ({"engine": {"name": "none"}}, {}, ConfigError, "no engine 'none'"),

@@ -53,7 +53,11 @@ def synth(
     """
     from starnet.library import load_plan
 
-    changes: dict[str, Any] = {"n": n, "physics": physics and str(physics), "device": device}
+    changes: dict[str, Any] = {
+        "n": n,
+        "physics": physics and str(physics.absolute()),
+        "device": device,
+    }
     chosen = load_plan(plan).with_settings(**{k: v for k, v in changes.items() if v})
     if dry:
         describe(chosen)

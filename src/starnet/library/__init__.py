@@ -5,22 +5,17 @@
 
 `rules` say how one label is drawn, `sampler` is the contract of the samplers (`sobol`, `table`,
 `isochrone`), `region` which stars can be made, `plan` all that defines a library, `make` computes
-one shard, `shard` keeps it, `pools` are the places where that happens, `run` does the whole.
+one shard, `shard` keeps it in a `folder`, `pools` are where that happens, `run` does the whole.
 """
 
 from starnet.library.engine import open_engine
+from starnet.library.folder import made_before, shards_path
 from starnet.library.isochrone import IsochroneSampler
 from starnet.library.parsec import Isochrone, read_isochrones
 from starnet.library.plan import LibraryPlan, load_plan, plan_names
 from starnet.library.region import atmospheres_accept
 from starnet.library.rules import RULES, Box, Rule, Trend, Vmic
-from starnet.library.run import (
-    LibraryReport,
-    draw_stars,
-    made_before,
-    make_library,
-    shards_path,
-)
+from starnet.library.run import LibraryReport, draw_stars, make_library
 from starnet.library.sampler import SAMPLERS, Sampler
 from starnet.library.sobol import SobolSampler
 from starnet.library.table import TableSampler

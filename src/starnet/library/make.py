@@ -32,6 +32,8 @@ FATAL = (ConfigError, GridError, MissingDependencyError, OutputError, MemoryErro
 """What no other star would fare better with."""
 ENOUGH = 4
 """A shard of at least so many stars that all fail is a fault of the engine, not of the stars."""
+NARROWEST = 0.5
+"""Factor on the line spread below which an observer does not go."""
 REACH = 100.0
 """km/s beyond the instrument's ends, for the residual velocities of the observer."""
 
@@ -199,6 +201,14 @@ def asked_grid(instrument: Instrument) -> WavelengthGrid:
     # even in wavelength: no engine takes it for a fine grid of its own
     low, high = ends.wavelength
     return WavelengthGrid(np.linspace(low, high, instrument.grid.n_pixels), "vacuum")
+
+
+def check_reach(plan: LibraryPlan, engine: Synthesizer) -> None:
+    """Raises `GridError` if an engine's own grid is too short or too coarse for the instrument."""
+    fine = engine.fine_grid(asked_grid(plan.recorder))
+    spread = 0.0 if plan.observer is None else plan.observer.lsf_sigma
+    flat = Spectra(fine, np.ones((1, fine.n_pixels)), frame="rest")
+    plan.recorder.project(flat, [max(NARROWEST, 1 - 3 * spread)])
 
 
 def _hopeless(ids: list[str], failed: list[tuple[str, str]]) -> str:
