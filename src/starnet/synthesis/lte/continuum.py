@@ -92,7 +92,7 @@ class Continuum:
         )
 
     def _peach(self, z: int, data: Any, nu: Any) -> tuple[int, Tensor, Tensor]:
-        """Element, ln T of the columns, and ln cross section with weight (T, W)."""
+        """Element, -1/T of the columns, and ln cross section with weight (T, W)."""
         high, low = data["ends"]
         first, *jumps = data["edges"]
         freq = np.array([high, first, *np.repeat(jumps, 2), low])
@@ -101,7 +101,7 @@ class Continuum:
         log_nu = np.log(freq[::-1])
         inside = np.array([np.interp(np.log(nu), log_nu, c[::-1]) for c in table.T])
         inside = np.where((nu >= low) & (nu <= high), inside + np.log(data["weight"]), -300.0)
-        return z, self._tensor(np.log(data["temperature"])), self._tensor(inside)
+        return z, self._tensor(-1 / np.array(data["temperature"])), self._tensor(inside)
 
     def __call__(self, gas: Gas) -> tuple[Tensor, Tensor]:
         """Absorption (corrected for stimulated emission) and scattering, each (B, D, W)."""
@@ -123,8 +123,8 @@ class Continuum:
         # the table's cross sections hold the statistical weight 2 n2
         levels = gas.per_q[..., 0, 0, None] * torch.exp(-excited / (BOLTZMANN_EV * t))
         out = out + levels @ self.h_bf
-        for z, log_t, log_sigma in self.peach:
-            sigma = torch.exp(_between(log_t, log_sigma, torch.log(gas.temperature)))
+        for z, cold, log_sigma in self.peach:
+            sigma = torch.exp(_between(cold, log_sigma, -1 / gas.temperature))
             out = out + gas.per_q[..., z - 1, 0, None] * sigma
         weights, levels_cm, sigma = self.iron
         hot = torch.exp(-PLANCK * LIGHT * levels_cm / (BOLTZMANN * t)) * weights
@@ -243,7 +243,7 @@ def _iron(data: Any, wave: np.ndarray) -> tuple[Any, Any, np.ndarray]:
 
 
 def _between(nodes: Tensor, table: Tensor, x: Tensor) -> Tensor:
-    """Rows of a table (T, W) at x (B, D), linear and held at the ends: (B, D, W)."""
+    """Rows of a table (T, W) at x (B, D), linear within and beyond its ends: (B, D, W)."""
     i = torch.searchsorted(nodes, x.detach().contiguous()).clamp(1, len(nodes) - 1)
-    weight = ((x - nodes[i - 1]) / (nodes[i] - nodes[i - 1])).clamp(0, 1)[..., None]
+    weight = ((x - nodes[i - 1]) / (nodes[i] - nodes[i - 1]))[..., None]
     return table[i - 1] * (1 - weight) + table[i] * weight

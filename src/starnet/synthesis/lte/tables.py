@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 
 from starnet.errors import DataError
 from starnet.synthesis.composition import ELEMENTS
@@ -215,18 +216,25 @@ def _rows(path: Path) -> tuple[Array, dict[str, Array]]:
 def _diatomic(path: Path) -> dict[str, Molecule]:
     temperature, constants = _rows(path)
     t_q, partition = _rows(path.with_name(MOLECULES))
-    warm, t = temperature >= 100, 10**LOG_T
+    warm, t = temperature >= 300, 10**LOG_T
     found = {}
     for name, log_pk in constants.items():
         atoms = _formula(name)
         if len(atoms) != 2 or name not in partition:
             continue  # ions of molecules
-        # log10 of pressure in Pa; times T it is nearly straight, 10 K apart at the cold end
-        by_t = np.interp(LOG_T, np.log10(temperature[warm]), (log_pk * temperature)[warm])
-        log_k = np.log(10) * (by_t + t)  # 1 Pa = 10 dyn/cm2
-        log_q = np.interp(LOG_T, np.log10(t_q), np.log(partition[name]))
+        # log10 of a pressure in Pa, 10 dyn/cm2; times T it is nearly straight over T
+        by_t = _spline(temperature[warm], (log_pk * temperature)[warm], t)
+        log_k = np.log(10) * (by_t + t)
+        log_q = _spline(np.log10(t_q[warm]), np.log(partition[name][warm]), LOG_T)
         found[name] = Molecule(name, tuple(sorted(atoms)), log_k, log_q)
     return found
+
+
+def _spline(x: Array, y: Array, at: Array) -> Array:
+    """A cubic spline, which goes on straight beyond its ends."""
+    curve = CubicSpline(x, y, bc_type="natural")
+    inside = np.clip(at, x[0], x[-1])
+    return np.asarray(curve(inside) + curve(inside, 1) * (at - inside))
 
 
 def _formula(name: str) -> list[int]:
