@@ -88,8 +88,14 @@ def dask_pool(scheduler: str, workers: int) -> Iterator[Executor]:
             f"No Dask scheduler answers at {scheduler!r} ({error}). Give tcp://HOST:PORT, a "
             f"scheduler file, or {LOCAL!r}."
         ) from error
-    with client, client.get_executor(pure=False, retries=0) as pool:
-        yield pool
+    with client:
+        if scheduler == LOCAL:
+            client.run(_ready)
+        pool = client.get_executor(pure=False, retries=0)
+        try:
+            yield pool
+        finally:  # without waiting for what nobody wants any more
+            pool.shutdown(wait=False)
 
 
 def in_pool(

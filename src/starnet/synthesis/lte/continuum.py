@@ -4,7 +4,8 @@
 |---|---|
 | H- bound-free | McLaughlin et al. 2017, J. Phys. B 50, 114001 |
 | H- free-free | John 1988, A&A 193, 189 |
-| H bound-free | Nahar (NORAD), levels 1-40 |
+| H bound-free | Nahar (NORAD), levels 1-40; beyond the edges of levels 2-6 what dissolved upper |
+| | levels leave (Hummer and Mihalas 1988, Dappen et al. 1987, ApJ 319, 195) |
 | H and ions, free-free | van Hoof et al. 2014, MNRAS 444, 420 |
 | H2+ | Kurucz 1970, SAO Special Report 309, section 5.2 |
 | He- free-free | Kurucz 1970, section 5.9 |
@@ -25,8 +26,9 @@ import torch
 import yaml
 from torch import Tensor
 
-from .constants import BOLTZMANN, BOLTZMANN_EV, H_IONISATION, LIGHT, PLANCK
+from .constants import BOLTZMANN, BOLTZMANN_EV, EV, H_IONISATION, LIGHT, PLANCK
 from .eos import Gas
+from .hydrogen import occupation
 from .tables import Tables
 
 VALID = (2000.0, 200000.0)
@@ -50,6 +52,7 @@ _SHORT = (
 THOMSON = 6.6524587e-25  # cm2
 ALUMINIUM = (1.443e15, 6.5e-17, 5.0, 6.0)  # edge (Hz), cross section, power, weight: ATLAS9
 LARGEST_N = 40
+DISSOLVING = (2, 3, 4, 5, 6)
 
 
 class Continuum:
@@ -77,6 +80,7 @@ class Continuum:
         self.h_bf = self._tensor(_hydrogen(tables, nu))  # (n, W)
         log_u, log_gamma, table = tables.gaunt
         self.gaunt = self._tensor(table)
+        self.beyond = [self._beyond(tables, nu, n) for n in DISSOLVING]
         self.gaunt_axes = log_u[0], log_gamma[0], log_u[1] - log_u[0]
         data = yaml.safe_load(
             resources.files("starnet.synthesis.lte").joinpath("metals.yaml").read_text("utf-8")
@@ -103,6 +107,16 @@ class Continuum:
         inside = np.where((nu >= low) & (nu <= high), inside + np.log(data["weight"]), -300.0)
         return z, self._tensor(-1 / np.array(data["temperature"])), self._tensor(inside)
 
+    def _beyond(self, tables: Tables, nu: Any, n: int) -> tuple[int, Tensor, Tensor]:
+        """Level, and redward of its edge the upper level reached (W,) and cross section (W,)."""
+        energy, sigma = tables.h_bound_free[1][n - 1, 0], tables.h_bound_free[2][n - 1, 0]
+        photon = PLANCK * nu / EV
+        left = (1 / n**2 - photon / H_IONISATION).clip(min=1e-5)  # of the binding energy
+        red = (photon < energy) & (left < 1 / (n + 1) ** 2)
+        upper = np.where(red, left**-0.5, n + 1.0)
+        cross = np.where(red, 1e-18 * sigma * (energy / photon) ** 3, 0.0)
+        return n, self._tensor(upper), self._tensor(cross)
+
     def __call__(self, gas: Gas) -> tuple[Tensor, Tensor]:
         """Absorption (corrected for stimulated emission) and scattering, each (B, D, W)."""
         t = gas.temperature[..., None]
@@ -118,11 +132,13 @@ class Continuum:
 
     def _bound_free(self, gas: Gas, t: Tensor) -> Tensor:
         out = gas.h_minus[..., None] * self.h_minus_bf
-        n = torch.arange(1, LARGEST_N + 1, dtype=t.dtype, device=t.device)
-        excited = H_IONISATION * (1 - 1 / n**2)
+        number = torch.arange(1, LARGEST_N + 1, dtype=t.dtype, device=t.device)
+        excited = H_IONISATION * (1 - 1 / number**2)
         # the table's cross sections hold the statistical weight 2 n2
         levels = gas.per_q[..., 0, 0, None] * torch.exp(-excited / (BOLTZMANN_EV * t))
         out = out + levels @ self.h_bf
+        for n, upper, sigma in self.beyond:
+            out = out + levels[..., n - 1, None] * (1 - occupation(gas, upper)) * sigma
         for z, cold, log_sigma in self.peach:
             sigma = torch.exp(_between(cold, log_sigma, -1 / gas.temperature))
             out = out + gas.per_q[..., z - 1, 0, None] * sigma
@@ -201,7 +217,7 @@ def edges(start: float, stop: float) -> np.ndarray:
         resources.files("starnet.synthesis.lte").joinpath("metals.yaml").read_text("utf-8")
     )
     n = np.arange(1, 9)
-    jumps = [1e8 * PLANCK * LIGHT * n**2 / (H_IONISATION * 1.602176634e-12)]
+    jumps = [1e8 * PLANCK * LIGHT * n**2 / (H_IONISATION * EV)]
     jumps += [LIGHT * 1e8 / np.array(data[name]["edges"]) for name in ("Mg", "Si")]
     jumps += [np.array([LIGHT * 1e8 / ALUMINIUM[0]])]
     found = np.sort(np.concatenate(jumps))
@@ -225,7 +241,7 @@ def _john(micron: np.ndarray) -> np.ndarray:
 
 def _hydrogen(tables: Tables, nu: np.ndarray) -> np.ndarray:
     """Cross sections (cm2) of the first levels (n, W)."""
-    photon = PLANCK * nu / 1.602176634e-12
+    photon = PLANCK * nu / EV
     _, energy, sigma = tables.h_bound_free
     rows = [  # as power laws: the table's steps are wide for high levels
         np.exp(np.interp(np.log(photon), np.log(energy[i]), np.log(sigma[i]), left=-np.inf))

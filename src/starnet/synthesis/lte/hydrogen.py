@@ -6,7 +6,10 @@ the same upper level m, on an offset in frequency scaled by the ratio of their l
 (m2 - n2) / (m2 - 9): in Griem's approximation (1960, ApJ 132, 883) K = 5.5e-5 n4 m4 / (m2 - n2) in
 wavelength, which is proportional to m2 - n2 in frequency. The heat that the table's profile holds
 is that of a Paschen line, so the temperature of the table is lowered to give the line's own Doppler
-width. Self-broadening of H alpha, beta and gamma is that of Barklem, Piskunov and O'Mara (2000,
+width. Levels are dissolved by neighbours as in Hummer and Mihalas (1988, ApJ 331, 794, equation
+4.71), atoms counting with half their radius (Bergeron, Wesemael and Fontaine 1991, ApJ 367,
+253): a line keeps the share w of its upper level, and what is lost goes into the continuum
+(`Continuum`). Self-broadening of H alpha, beta and gamma is that of Barklem, Piskunov and O'Mara (2000,
 A&A 363, 1091), added as Lorentz wings.
 """
 
@@ -24,6 +27,8 @@ from .constants import (
     BOLTZMANN,
     BOLTZMANN_EV,
     DALTON,
+    ELECTRON_CHARGE,
+    EV,
     H_IONISATION,
     LIGHT,
     LINE_CONSTANT,
@@ -41,6 +46,7 @@ HOLTSMARK = 1.25e-9
 SELF = {(2, 3): (1180.0, 0.677), (2, 4): (2320.0, 0.455), (2, 5): (4208.0, 0.380)}
 """Cross section (a0**2) at 10**4 m/s and velocity exponent of Balmer lines."""
 BOHR = 5.29177210903e-9  # cm
+HARD_SPHERE = 0.5
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,31 @@ def hydrogen_lines(tables: Tables, start: float, stop: float) -> list[HydrogenLi
                 gf = 2 * n**2 * oscillator_strength(n, m)
             found.append(HydrogenLine(n, m, wave, gf, table, scale, doppler))
     return found
+
+
+def occupation(gas: Gas, n: float | Tensor) -> Tensor:
+    """Probability w that a level of effective quantum number n exists, with the shape of n.
+
+    Parameters
+    ----------
+    gas : Gas
+    n : float, or tensor that broadcasts with (B, D, ...)
+        With a tensor of (W,) the result is (B, D, W).
+    """
+    level = torch.as_tensor(n, dtype=torch.float64, device=gas.electrons.device)
+    more = (1,) * level.ndim
+
+    def wide(x: Tensor) -> Tensor:
+        return x.reshape(*x.shape, *more)
+
+    radius = HARD_SPHERE * BOHR * torch.sqrt(2.5 * level**4 + 0.5 * level**2)
+    hydrogen = wide(gas.atoms[..., 0, 0]) * (radius + HARD_SPHERE * 1.73 * BOHR) ** 3
+    helium = wide(gas.atoms[..., 1, 0]) * (radius + HARD_SPHERE * 1.02 * BOHR) ** 3
+    bound = H_IONISATION * EV / level**2
+    k = 16 / 3 * (level / (level + 1)) ** 2 * (level + 7 / 6) / (level**2 + level + 0.5)
+    k = torch.where(level > 3, k, torch.ones_like(k))
+    ions = 16 * (ELECTRON_CHARGE**2 / (bound * torch.sqrt(k))) ** 3 * wide(gas.electrons)
+    return torch.exp(-4 * pi / 3 * (hydrogen + helium + ions))
 
 
 def oscillator_strength(n: int, m: int) -> float:
@@ -172,6 +203,7 @@ class Hydrogen:
             * gas.per_q[..., 0, 0]
             * torch.exp(-excited / (BOLTZMANN_EV * t))
             * -torch.expm1(-PLANCK * nu / (BOLTZMANN * t))
+            * occupation(gas, float(line.upper))
         )
         profile = self._stark(gas, line, offset, table)
         if (line.lower, line.upper) in SELF:

@@ -49,7 +49,7 @@ REACH = 0.008
 MARGIN = 0.004
 """Fraction of the wavelength by which the lines taken reach beyond the grid."""
 REFERENCE_T = 1e4
-LEAST_GAP = 0.35
+LEAST_GAP = 0.1
 """eV to the ionisation limit that Unsold's and Kurucz's approximations take at least."""
 
 
