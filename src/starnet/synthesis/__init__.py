@@ -1,6 +1,30 @@
-"""From labels to spectra: what a synthesizer is made of.
+"""From labels to spectra.
 
-Line lists (`starnet.synthesis.lines`), model atmospheres (`starnet.synthesis.atmospheres`) and
-the instrument that observes clean spectra (`starnet.synthesis.observe`). The engine that joins
-them is not there yet.
+`build_synthesizer` gives an engine: our own (``lte``), one of others (``pysme``, ``turbospectrum``,
+``synspec``, ``korg``), or a grid of spectra (``grid``). All answer `Synthesizer.synthesize`. They
+are made of line lists (`starnet.synthesis.lines`), model atmospheres
+(`starnet.synthesis.atmospheres`) and public inputs (`starnet.synthesis.inputs`); what they make is
+observed with `starnet.synthesis.observe`.
 """
+
+from typing import Any
+
+from starnet.synthesis import engines as _engines  # noqa: F401 - it makes the engines known
+from starnet.synthesis.contract import (
+    SyntheticSpectra,
+    Synthesizer,
+    build_synthesizer,
+    engines,
+    register,
+)
+
+
+def _lte(**settings: Any) -> Synthesizer:
+    from starnet.synthesis.lte.synthesizer import build
+
+    return build(**settings)
+
+
+register("lte", _lte)
+
+__all__ = ["SyntheticSpectra", "Synthesizer", "build_synthesizer", "engines", "register"]

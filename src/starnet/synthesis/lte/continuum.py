@@ -66,9 +66,7 @@ class Continuum:
     device : torch device
     """
 
-    def __init__(
-        self, tables: Tables, wavelength: Any, device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, tables: Tables, wavelength: Any, device: torch.device | str = "cpu") -> None:
         wave = np.asarray(wavelength, dtype=float)
         nu = LIGHT / (wave * 1e-8)
         self.wavelength, self.nu = (
@@ -88,7 +86,9 @@ class Continuum:
         self.peach = [self._peach(z, data[name], nu) for z, name in ((12, "Mg"), (14, "Si"))]
         self.iron = [self._tensor(x) for x in _iron(data["Fe"], wave)]
         edge, sigma0, power, weight = ALUMINIUM
-        self.aluminium = self._tensor(np.where(nu >= edge, sigma0 * weight * (edge / nu) ** power, 0))
+        self.aluminium = self._tensor(
+            np.where(nu >= edge, sigma0 * weight * (edge / nu) ** power, 0)
+        )
 
     def _tensor(self, values: Any) -> Tensor:
         return torch.as_tensor(
@@ -193,9 +193,11 @@ class Continuum:
         inverse = 1 / self.wavelength.clamp(min=1026.0) ** 2
         hydrogen = inverse**2 * (5.799e-13 + 1.422e-6 * inverse + 2.784 * inverse**2)
         molecule = inverse**2 * (8.14e-13 + 1.28e-6 * inverse + 1.61 * inverse**2)
-        helium = 5.484e-14 * inverse**2 * (
-            1 + (2.44e5 + 5.94e10 / (1 / inverse - 2.90e5)) * inverse
-        ) ** 2
+        helium = (
+            5.484e-14
+            * inverse**2
+            * (1 + (2.44e5 + 5.94e10 / (1 / inverse - 2.90e5)) * inverse) ** 2
+        )
         return (
             gas.atoms[..., 0, 0, None] * hydrogen
             + gas.molecule("H2")[0][..., None] * molecule

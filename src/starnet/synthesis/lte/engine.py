@@ -102,10 +102,14 @@ class LteEngine:
         self.wavelength, self.scattering = wave, scattering
         self.state = EquationOfState(tables, device)
         self.lines = LineOpacity(lines, wave, tables, device)
+        self.provenance = {"n": len(self.lines.lines), "sources": list(lines.sources)}
         balmer = hydrogen_lines(tables, wave[0], wave[-1]) if hydrogen else []
         coarse = _nodes(wave[0], wave[-1], np.zeros(0))
         fine = _nodes(wave[0], wave[-1], line_nodes(balmer, wave[0], wave[-1]))
-        self.coarse, self.fine = Nodes.between(coarse, wave, device), Nodes.between(fine, wave, device)
+        self.coarse, self.fine = (
+            Nodes.between(coarse, wave, device),
+            Nodes.between(fine, wave, device),
+        )
         self.coarse_to_fine = Nodes.between(coarse, fine, device)
         self.continuum = Continuum(tables, coarse, device)
         self.standard = Continuum(tables, [5000.0], device)

@@ -263,7 +263,9 @@ class LineOpacity:
             self.radiative[chosen].float()
             + (gas.electrons[..., None] * torch.exp(log_t / 6)).float() * self.stark[chosen].float()
             + torch.exp(
-                perturbers.float() + log_vdw.float() + log_t.float() * self.vdw_power[chosen].float()
+                perturbers.float()
+                + log_vdw.float()
+                + log_t.float() * self.vdw_power[chosen].float()
             )
         )
         damping = gamma * (LIGHT / (4 * math.pi)) / (nu * doppler)

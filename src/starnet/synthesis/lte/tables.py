@@ -302,7 +302,9 @@ def _gaunt(path: Path) -> tuple[Array, Array, Array]:
         [float(word) for word in rows[i]] for i in range(1, 5)
     )
     table = np.array([[float(word) for word in row] for row in rows[5 : 5 + int(n_u)]])
-    log_u, log_gamma = (a + step * np.arange(n) for a, n in ((u0, int(n_u)), (gamma0, int(n_gamma))))
+    log_u, log_gamma = (
+        a + step * np.arange(n) for a, n in ((u0, int(n_u)), (gamma0, int(n_gamma)))
+    )
     if table.shape != (log_u.size, log_gamma.size):
         raise ValueError(f"its shape is {table.shape}")
     return log_u, log_gamma, table

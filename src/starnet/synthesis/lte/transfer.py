@@ -106,9 +106,9 @@ def _lambda_matrix(tau: Tensor) -> Tensor:
     distance = (t[..., None, :] - t[..., :, None]).abs()  # at t_i, from x_j
     e2, e3, _ = exponential_integrals(distance)
     step = (t[..., 1:] - t[..., :-1]).clamp(min=1e-10)[..., None, :]
-    below = (torch.arange(t.shape[-1], device=t.device)[:, None] <= torch.arange(
+    below = torch.arange(t.shape[-1], device=t.device)[:, None] <= torch.arange(
         t.shape[-1] - 1, device=t.device
-    ))  # step j lies deeper than point i
+    )  # step j lies deeper than point i
     # over a step away from t: int E1(x - t) dx = E2(near) - E2(far), first moments by E3
     near2 = torch.where(below, e2[..., :-1], e2[..., 1:])
     far2 = torch.where(below, e2[..., 1:], e2[..., :-1])
