@@ -139,4 +139,8 @@ def test_atmospheres_say_which_stars_they_cover(shared_data):
     emulator = AtmosphereEmulator.open(folder, "cool") if folder.is_dir() else pytest.skip("absent")
     accept = atmospheres_accept(emulator, names)
     solar, rich, hot = [5000, 3, 0] + [0] * 6, [5000, 3, 0] + [2.0] * 6, [99000, 3, 0] + [0] * 6
-    assert accept(Labels(names, [solar, rich, hot])).tolist() == [True, False, False]
+    stars = Labels(names, [solar, rich, hot])
+    assert accept(stars).tolist() == [True, False, False]
+    engine = Fake()
+    engine.atmospheres = emulator
+    assert engine_accept(engine)(stars).tolist() == [True, False, False]

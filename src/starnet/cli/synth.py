@@ -112,7 +112,7 @@ def describe(plan: LibraryPlan) -> None:
         "plan": f"{plan.name}, digest {plan.digest()}, seed {plan.seed}",
         "engine": f"{plan.engine['name']}: {told}",
         "instrument": f"{plan.recorder.name}: {grid.describe()}",
-        "spectra": f"{n} of {plan.n} stars, {seen}",
+        "spectra": f"{n}, of {plan.n} stars, {seen}",
         "size": f"about {_size(n * grid.n_pixels * each)}, and while it is made "
         f"{_size(n * grid.n_pixels * 9)} more in shards",
     }

@@ -14,6 +14,8 @@ from starnet.synthesis.contract import Synthesizer, build_synthesizer
 
 PLACES = ("physics", "device", "path")
 """Settings that say where inputs lie and what computes, not what comes out."""
+ROOMS = ("starnet.synthesis", "starnet.synthesis.engines")
+"""What registers the engines of the package when it is imported."""
 LOCK = threading.Lock()
 """Held while an engine works: threads of one process take turns."""
 
@@ -34,7 +36,8 @@ def open_engine(name: str, settings: Mapping[str, Any]) -> Synthesizer:
     ConfigError
         If there is no such engine, or it does not take the settings.
     """
-    importlib.import_module("starnet.synthesis")  # registers the engines of the package
+    for room in ROOMS:
+        importlib.import_module(room)
     module, _, own = name.rpartition(":")
     if module:
         try:

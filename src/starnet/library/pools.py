@@ -74,7 +74,7 @@ def dask_pool(scheduler: str, workers: int) -> Iterator[Executor]:
         ) from error
     if scheduler == LOCAL:
         where: dict[str, Any] = {"n_workers": workers, "threads_per_worker": 1}
-        where |= {"processes": True, "dashboard_address": None}
+        where |= {"processes": True, "dashboard_address": ":0", "silence_logs": "ERROR"}
     elif scheduler.endswith(".json"):
         if not Path(scheduler).is_file():
             raise ConfigError(f"There is no scheduler file {scheduler}; start the scheduler first.")

@@ -75,14 +75,17 @@ def atmospheres_accept(atmospheres: Any, names: Sequence[str]) -> Accept:
 def engine_accept(engine: Synthesizer) -> Accept:
     """Which stars an engine can make.
 
-    By its method ``covers(labels)`` if it has one; otherwise those which ``outside="clamp"``
-    would leave where they are.
+    By its method ``covers(labels)`` if it has one, or the hull of its ``atmospheres``; otherwise
+    those which ``outside="clamp"`` would leave where they are.
     """
+    covers = getattr(engine, "covers", None)
+    atmospheres = getattr(engine, "atmospheres", None)
 
     def accept(labels: Labels) -> NDArray[np.bool_]:
-        covers = getattr(engine, "covers", None)
         if covers is not None:
             return np.asarray(covers(labels), dtype=bool)
+        if hasattr(atmospheres, "hull"):
+            return atmospheres_accept(atmospheres, labels.names)(labels)
         moved = np.abs(engine.clamped(labels).values - labels.values)
         return np.all(moved <= SAME * (1.0 + np.abs(labels.values)), axis=1)
 

@@ -183,7 +183,11 @@ def _join(
     """Write the data set; the number of spectra in it, and who failed and why."""
     first = next((shard for shard in shards if len(shard.flux)), None)
     if first is None:
-        raise DataError(f"{out} would hold no spectrum: every star failed.")
+        why = next(shard.failed[0][1] for shard in shards)
+        raise DataError(
+            f"{out} would hold no spectrum: all {shards.plan.n} stars failed, the first with "
+            f"{why}. Remove {shards.path} once that is mended."
+        )
     plan, failed = shards.plan, []
     writer = DatasetWriter(
         out,

@@ -11,8 +11,8 @@ from typing import Any
 
 from starnet.synthesis import engines as _engines  # noqa: F401 - it makes the engines known
 from starnet.synthesis.contract import (
-    SyntheticSpectra,
     Synthesizer,
+    SyntheticSpectra,
     build_synthesizer,
     engines,
     register,
@@ -27,4 +27,4 @@ def _lte(**settings: Any) -> Synthesizer:
 
 register("lte", _lte)
 
-__all__ = ["SyntheticSpectra", "Synthesizer", "build_synthesizer", "engines", "register"]
+__all__ = ["Synthesizer", "SyntheticSpectra", "build_synthesizer", "engines", "register"]

@@ -25,6 +25,7 @@ from starnet.errors import ConfigError, GridError, LabelError
 from starnet.spectra import Labels, Spectra, WavelengthGrid
 from starnet.synthesis.composition import Composition
 from starnet.synthesis.observe import Instrument, broaden
+from starnet.synthesis.observe.lsf import in_chips
 
 Array = NDArray[Any]
 Outside = Literal["error", "clamp"]
@@ -67,6 +68,8 @@ class SyntheticSpectra:
     def spectra(self, ids: Any = None, *, absolute: bool = False) -> Spectra:
         """As `Spectra` at rest, with the labels in ``meta``; noiseless, so their error is unknown.
 
+        Pixels outside the chips of the grid are masked.
+
         Parameters
         ----------
         ids : sequence of str, optional
@@ -76,9 +79,11 @@ class SyntheticSpectra:
         """
         names = [f"synth-{i}" for i in range(len(self))] if ids is None else [str(i) for i in ids]
         columns = dict(zip(self.labels.names, self.labels.values.T, strict=True))
+        flux = self.flux if absolute else self.normalized
         return Spectra(
             self.grid,
-            self.flux if absolute else self.normalized,
+            flux,
+            mask=np.broadcast_to(~in_chips(self.grid), flux.shape),
             frame="rest",
             meta=Table({"id": names, **columns}),
             flux_unit=FLUX_UNIT if absolute else "",

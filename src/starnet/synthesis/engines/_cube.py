@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.utils.exceptions import AstropyUserWarning
 
 from starnet.errors import ConfigError, ReadError
 from starnet.synthesis.contract import Array
@@ -16,6 +18,7 @@ from starnet.synthesis.contract import Array
 Rows = Callable[[Array, slice], Array]
 """Rows (K,) of the table and a range of pixels -> values (K, pixels), float64."""
 MEDIA = ("vacuum", "air")
+_BROKEN = (OSError, ValueError, KeyError, IndexError, EOFError, AstropyUserWarning)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +81,7 @@ def open_cube(path: Path, medium: str | None) -> Cube:
         raise ReadError(f"{path} must be a file of precomputed spectra; there is none.")
     try:
         return reader(path, medium)
-    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:
+    except (*_BROKEN, zipfile.BadZipFile) as error:
         if isinstance(error, ReadError | ConfigError):
             raise
         raise ReadError(
@@ -238,7 +241,8 @@ def _fits(path: Path, medium: str | None) -> Cube:
     from astropy.io import fits
 
     opened: Any = fits.open(path, memmap=True)
-    with opened as hdus:
+    with opened as hdus, warnings.catch_warnings():
+        warnings.simplefilter("error", AstropyUserWarning)  # of a file that is cut off
         found = {hdu.name.upper(): i for i, hdu in enumerate(hdus)}
         if "FLUX" not in found:
             raise ReadError(f"{path}: an image extension FLUX is needed; it has {list(found)}.")

@@ -13,7 +13,8 @@ What PySME 1.2 does that is not obvious, found by trying:
   Turbospectrum's. Its "convolution" agrees to 0.005 and is what is asked for here.
 - With column mass as the depth scale the density matters, and a wrong one goes unnoticed. Where an
   atmosphere has none, that of PySME's own equation of state is used.
-- A species that it does not know ends the process.
+- An element that it does not know ends the process.
+- It writes ``syntherr.log`` in the working folder where it leaves lines out; it is removed.
 - Air or vacuum is not its concern: grid and lines must agree. Here both are vacuum.
 """
 
@@ -24,6 +25,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -179,9 +181,16 @@ def _line_list(table: dict[str, Any]) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield
+    log = Path("syntherr.log").absolute()
+    before = log.exists()
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if not before:
+            with contextlib.suppress(OSError):
+                log.unlink()
 
 
 _LOADED: list[SimpleNamespace] = []

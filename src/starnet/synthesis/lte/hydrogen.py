@@ -7,10 +7,10 @@ the same upper level m, on an offset in frequency scaled by the ratio of their l
 wavelength, which is proportional to m2 - n2 in frequency. The heat that the table's profile holds
 is that of a Paschen line, so the temperature of the table is lowered to give the line's own Doppler
 width. Levels are dissolved by neighbours as in Hummer and Mihalas (1988, ApJ 331, 794, equation
-4.71), atoms counting with half their radius (Bergeron, Wesemael and Fontaine 1991, ApJ 367,
-253): a line keeps the share w of its upper level, and what is lost goes into the continuum
-(`Continuum`). Self-broadening of H alpha, beta and gamma is that of Barklem, Piskunov and O'Mara (2000,
-A&A 363, 1091), added as Lorentz wings.
+4.71), atoms counting with half their radius (Bergeron, Wesemael and Fontaine 1991, ApJ 367, 253): a
+line keeps the share w of its upper level, and what is lost goes into the continuum (`Continuum`).
+Self-broadening of H alpha, beta and gamma is that of Barklem, Piskunov and O'Mara (2000, A&A 363,
+1091), added as Lorentz wings.
 """
 
 from __future__ import annotations
