@@ -130,7 +130,7 @@ def test_an_engine_that_fails_on_everything_stops_the_run_and_nothing_is_lost(ou
     with pytest.raises(DataError, match=r"All 10 stars from toy-0000000 .* no convergence"):
         make(a_plan({"fail_above": 0}), out, shard_size=10)
     assert not out.exists()
-    with pytest.raises(DataError, match="all 2 stars failed, .*no convergence"):
+    with pytest.raises(DataError, match=r"all 2 stars failed, .*no convergence"):
         make(a_plan({"fail_above": 0}, n=2), out.with_name("b.zarr"))
 
 
