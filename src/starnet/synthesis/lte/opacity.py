@@ -29,6 +29,7 @@ from starnet.synthesis.lines import (
     abo_log_gamma,
     atomic_numbers,
     charges,
+    encode,
     mass_numbers,
     species_name,
     without_isotopes,
@@ -48,6 +49,8 @@ REACH = 0.008
 """Fraction of the wavelength to which the wings of a line are followed at most."""
 MARGIN = 0.004
 """Fraction of the wavelength by which the lines taken reach beyond the grid."""
+HYDROGEN = encode([(1, 0)])
+"""H I: `Hydrogen` has its lines, with Stark profiles. Those of a line list are left out."""
 REFERENCE_T = 1e4
 LEAST_GAP = 0.1
 """eV to the ionisation limit that Unsold's and Kurucz's approximations take at least."""
@@ -82,6 +85,8 @@ class Species:
         for k, code in enumerate(codes.tolist()):
             z = tuple(int(x) for x in atomic_numbers(code)[0] if x)
             charge = int(charges(code)[0])
+            if code == HYDROGEN:
+                continue
             if len(z) == 1 and z[0] <= 92 and charge <= 2:
                 place[k] = len(atoms)
                 atoms.append((z[0] - 1, charge))
@@ -89,9 +94,9 @@ class Species:
                 names.append((k, known[z]))
         for number, (k, _) in enumerate(names):
             place[k] = len(atoms) + number
-        unknown = [species_name(int(c)) for c in codes[place < 0]]
+        unknown = [species_name(int(c)) for c in codes[(place < 0) & (codes != HYDROGEN)]]
         if unknown:
-            n = int((place[index] < 0).sum())
+            n = int(((place < 0) & (codes != HYDROGEN))[index].sum())
             log.warning("%d lines of %s are left out: no data of them.", n, ", ".join(unknown))
         return cls(np.array(atoms).reshape(-1, 2), tuple(n for _, n in names), place[index])
 
