@@ -29,7 +29,7 @@ def exponential_integrals(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     for c in reversed(a):
         series = series * low + c
     small = series - torch.log(low.clamp(min=1e-30))
-    high = x.clamp(min=1.0)
+    high = x.clamp(min=1.0, max=1e3)  # nothing is left there; its powers would overflow
     top = (((high + 8.5733287401) * high + 18.0590169730) * high + 8.6347608925) * high
     bottom = (((high + 9.5733223454) * high + 25.6329561486) * high + 21.0996530827) * high
     fall = torch.exp(-x)
