@@ -151,8 +151,9 @@ class LteSynthesizer(Synthesizer):
     def emergent(
         self, labels: Labels, grid: WavelengthGrid, *, outside: Outside
     ) -> tuple[Array, Array]:
+        used = self.clamped(labels) if outside == "clamp" else labels  # abundances are moved too
         with torch.no_grad():
-            values = torch.as_tensor(np.array(labels.values), device=self.device)
+            values = torch.as_tensor(np.array(used.values), device=self.device)
             made = self(values, labels.names, grid, outside=outside)
         return made.normalized.cpu().numpy().astype(float), made.continuum.cpu().numpy()
 
