@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 SMALL_STEP = 0.03
-"""Below this optical depth the mean of E3 is that of its ends: E4 would cancel."""
+"""Below this optical depth the mean of E3 is from its ends and slopes: E4 would cancel."""
 
 
 def exponential_integrals(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -63,8 +63,8 @@ def optical_depth(opacity: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:
 def emergent_flux(opacity: Tensor, source: Tensor, log_scale: Tensor) -> Tensor:
     """Flux (B, P) of sources (B, D, P), in units of the source times steradian."""
     tau, steps = optical_depth(opacity, log_scale)
-    _, e3, e4 = exponential_integrals(tau)
-    plain = 0.5 * (e3[:, :-1] + e3[:, 1:])
+    e2, e3, e4 = exponential_integrals(tau)
+    plain = 0.5 * (e3[:, :-1] + e3[:, 1:]) - steps * (e2[:, :-1] - e2[:, 1:]) / 12
     exact = (e4[:, :-1] - e4[:, 1:]) / steps.clamp(min=SMALL_STEP)
     mean = torch.where(steps > SMALL_STEP, exact, plain)
     rise = ((source[:, 1:] - source[:, :-1]) * mean).sum(dim=1)
