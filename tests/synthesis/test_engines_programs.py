@@ -9,6 +9,7 @@ import pytest
 
 from starnet.errors import ConfigError, DataError, LabelError, MissingDependencyError
 from starnet.spectra.air import vacuum_to_air
+from starnet.synthesis.engines import korg
 from starnet.synthesis.engines.korg import Korg, korg_atmosphere, korg_lines
 from starnet.synthesis.engines.program import EngineError
 from starnet.synthesis.engines.star import Star
@@ -118,7 +119,7 @@ def test_nonsense_written(member, tmp_path: Path, text: str, what: str):
 
 
 def test_hanging_is_stopped_with_its_children(member, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("starnet.synthesis.engines.korg.STARTING", 0.0)
+    monkeypatch.setattr(korg, "STARTING", 0.0)
     mark = tmp_path / "alive"
     body = (
         f"if os.fork() == 0:\n    time.sleep(2); open({str(mark)!r}, 'w').write('x'); os._exit(0)\n"

@@ -163,6 +163,8 @@ def test_it_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
 def test_depths():
     with pytest.raises(ConfigError, match="depth"):
         PySME(fakes.atmosphere(), fakes.lines(), depth="tau_ross")
+    with pytest.raises(ConfigError, match="stark"):
+        PySME(fakes.atmosphere(), fakes.lines(), stark="vcs")
     engine = PySME(fakes.atmosphere(tau=False), fakes.lines(), depth="tau_5000")
     with pytest.raises(ConfigError, match="5000 A"):
         engine.synthesize(fakes.LABELS, fakes.grid())
