@@ -227,9 +227,9 @@ def _modules() -> SimpleNamespace:
         except Exception as error:  # a missing library ends in errors of many kinds
             raise MissingDependencyError(
                 f"The engine pysme needs PySME, which cannot be imported ({error}). Install it "
-                "with pip install pysme-astro (or starnet[pysme]); beside astropy 8, which its metadata exclude "
-                "although it works, with pip install --no-deps pysme-astro and then what it "
-                "lacks."
+                "with pip install pysme-astro (or starnet[pysme]); beside astropy 8, which its "
+                "metadata exclude although it works, with pip install --no-deps pysme-astro and "
+                "then what it lacks."
             ) from error
     return _LOADED[0]
 
