@@ -28,6 +28,8 @@ MAIN = (
     "HCN CO2 C2H2 CaO MgO FeO SiN"
 ).split()
 """Molecules that the conservation of elements counts. Others are too rare to matter to it."""
+ALKALI = (3, 11, 19, 37, 55)
+"""Elements whose rare molecules are left aside, because their ions count for the electrons."""
 AFFINITY = 0.754204  # eV, of H- (Rienstra-Kiracofe et al. 2002)
 STEPS = 60
 TOLERANCE = 1e-9
@@ -89,6 +91,11 @@ class EquationOfState:
         self.log_k = torch.stack([self._log_k[m.name] for m in main], dim=-1)  # (T, M)
         self.counts = tensor([[m.atoms.count(z) for z in BINDING] for m in main])  # (M, K)
         self.binding = torch.tensor([z - 1 for z in BINDING], device=device)
+        others = [m for m in tables.molecules.values() if _trace(m)]
+        self.trace = torch.tensor([_trace(m) - 1 for m in others], dtype=torch.long, device=device)
+        self.trace_log_k = tensor(np.array([m.log_k for m in others]).reshape(-1, LOG_T.size).T)
+        counts = [[m.atoms.count(z) for z in BINDING] for m in others]
+        self.trace_counts = tensor(np.array(counts).reshape(-1, len(BINDING)))
         free = torch.ones(92, dtype=torch.float64, device=device)
         free[self.binding] = 0.0
         self.free = free
@@ -130,6 +137,8 @@ class EquationOfState:
         DataError
             If it does not converge, which temperatures or pressures outside of stars can cause.
         """
+        if not bool(torch.isfinite(temperature + torch.log(gas_pressure)).all()):
+            raise DataError("Temperature and gas pressure must be finite and above 0 everywhere.")
         known = self._known(temperature, gas_pressure, abundances)
         fixed = tuple(part.detach() for part in known)
         with torch.no_grad():
@@ -255,6 +264,7 @@ class EquationOfState:
         electrons = torch.exp(x[..., 0])
         fraction, _, _ = _ionised(saha, electrons)
         molecules = torch.exp(x[..., 1:] @ self.counts.T - bound)
+        fraction = fraction.index_add(-1, self.trace, self._bound_traces(x, t))
         h_neutral = torch.exp(x[..., 1])
         negative = electrons * h_neutral * minus
         hydrogen = h_neutral * fraction[..., 0] + molecules @ self.counts[:, 0] + negative
@@ -268,6 +278,18 @@ class EquationOfState:
         mass = (abundances * self.masses).sum(dim=-1) * DALTON
         density = hydrogen * mass[:, None]
         return Gas(t, electrons, density, per_q, atoms, negative, log_neutral, self)
+
+    def _bound_traces(self, x: Tensor, t: Tensor) -> Tensor:
+        """Molecules per neutral atom of elements too rare to matter to others, (B, D, traces)."""
+        log_k = self.interpolate(self.trace_log_k, t) / t[..., None]
+        more = self.trace_counts.sum(dim=1) * torch.log(BOLTZMANN * t)[..., None]
+        return torch.exp(x[..., 1:] @ self.trace_counts.T + more - log_k)
+
+
+def _trace(molecule: Molecule) -> int:
+    """Atomic number of the one rare element that common ones bind in a molecule; 0: none such."""
+    rare = [z for z in molecule.atoms if z not in BINDING]
+    return rare[0] if len(rare) == 1 and rare[0] not in ALKALI else 0
 
 
 def _ionised(saha: Tensor, electrons: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -43,7 +43,7 @@ from .tables import Tables
 log = logging.getLogger("starnet.synthesis")
 Array = NDArray[np.float64]
 
-EPSILON = 2e-4
+EPSILON = 5e-5
 """Lines are left out, or cut off, where they add less than this to the continuous opacity."""
 REACH = 0.008
 """Fraction of the wavelength to which the wings of a line are followed at most."""

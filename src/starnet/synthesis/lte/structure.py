@@ -35,6 +35,10 @@ class Structures(Protocol):
         """The labels used; raises `LabelError` for those outside unless they are clamped."""
         ...
 
+    def covers(self, labels: np.ndarray) -> np.ndarray:
+        """Which of the labels (B, 4) there are atmospheres for, (B,)."""
+        ...
+
     def describe(self) -> dict[str, Any]: ...
 
 
@@ -71,6 +75,11 @@ class EmulatedStructures:
         placed = self.emulator.hull.place(labels, outside, "atmosphere emulator")
         self.emulator.columns(placed, outside="clamp")  # raises where the networks are unsound
         return placed
+
+    def covers(self, labels: np.ndarray) -> np.ndarray:
+        inside = self.emulator.hull.contains(labels)
+        inside[inside] = self.emulator.sound(labels[inside])
+        return inside
 
     def __call__(self, labels: Tensor, outside: str = "error") -> Structure:
         given = labels.detach().cpu().numpy()
@@ -122,6 +131,12 @@ class GivenStructures:
             return np.concatenate([np.tile(own, (len(labels), 1)), labels[:, 2:]], axis=1)
         models = [self.source.at(*row, outside=outside) for row in labels]
         return np.array([[getattr(m, name) for name in LABELS] for m in models])
+
+    def covers(self, labels: np.ndarray) -> np.ndarray:
+        if isinstance(self.source, Atmosphere):
+            own = np.array([self.source.teff, self.source.logg])
+            return np.all(np.abs(labels[:, :2] - own) <= list(NEAR.values()), axis=1)
+        return np.asarray(self.source.hull.contains(labels))
 
     def __call__(self, labels: Tensor, outside: str = "error") -> Structure:
         rows = labels.detach().cpu().numpy()

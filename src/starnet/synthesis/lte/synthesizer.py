@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from starnet.errors import ConfigError, GridError
@@ -127,6 +128,11 @@ class LteSynthesizer(Synthesizer):
             **self.structures.describe(),
             "lines": {key.hex(): e.provenance for key, e in self._engines.items()},
         }
+
+    def covers(self, labels: Labels) -> NDArray[np.bool_]:
+        """Which stars there are atmospheres for, (N,)."""
+        maps = self._composition(labels.names)
+        return self.structures.covers(labels.values @ maps.atmosphere.T)
 
     def clamped(self, labels: Labels) -> Labels:
         maps = self._composition(labels.names)
