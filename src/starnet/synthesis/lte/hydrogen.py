@@ -39,7 +39,7 @@ from .eos import Gas
 from .tables import StarkTable, Tables
 
 LARGEST_UPPER = 30
-REACH = 0.08
+REACH = 0.03
 """How far from its centre a line is followed, as a fraction of the wavelength."""
 HOLTSMARK = 1.25e-9
 """Field per electron density to the 2/3, esu."""
@@ -213,20 +213,29 @@ class Hydrogen:
     def _stark(self, gas: Gas, line: HydrogenLine, offset: Tensor, table: Tensor) -> Tensor:
         """Profile per Hz (B, D, W)."""
         log_n, log_t = torch.log(gas.electrons), torch.log(gas.temperature)
-        field = HOLTSMARK * torch.exp(2 / 3 * log_n)  # (B, D)
         like = log_t + 2 * np.log(line.doppler / line.scale)
         i, wi = _place_in(line.table.log_density, log_n)
         j, wj = _place_in(line.table.log_temperature, like)
-        rows = _mix(table, i, wi, j, wj)  # (B, D, X)
-        # scaled offset of the table's own line; the node grid is even in ln but for the centre
-        x = torch.log(offset / line.scale / field[..., None])  # (B, D, W)
-        nodes = self._tensor(line.table.log_offset)
+        density = self._tensor(line.table.log_density)
+        # between densities at the same offset, not the same scaled one: cores are those of heat
+        thin, dense = (
+            self._at(offset / line.scale, line.table, _mix(table, k, j, wj), density[k])
+            for k in (i, i + 1)
+        )
+        return torch.exp(thin + (dense - thin) * wi[..., None]) / line.scale
+
+    def _at(self, offset: Tensor, table: StarkTable, rows: Tensor, log_density: Tensor) -> Tensor:
+        """ln of profiles (B, D, X) of some densities (B, D) at offsets (W,) in Hz: (B, D, W)."""
+        log_field = np.log(HOLTSMARK) + 2 / 3 * log_density
+        # the nodes are even in ln but for the centre; single precision is enough here
+        x = torch.log(offset).float() - log_field[..., None].float()
+        nodes, rows = self._tensor(table.log_offset).float(), rows.float()
         step = float(nodes[2] - nodes[1])
-        k = ((x - nodes[1]) / step).detach().floor().clamp(-1, nodes.numel() - 3).long() + 1
+        k = ((x - nodes[1]) / step).floor().clamp(-1, nodes.numel() - 3).long() + 1
         low, high = nodes[k], nodes[k + 1]
         weight = ((x - low) / (high - low)).clamp(min=0)
         near, far = rows.gather(-1, k), rows.gather(-1, k + 1)
-        return torch.exp(near + (far - near) * weight) / line.scale
+        return near + (far - near) * weight
 
 
 def _place_in(nodes: np.ndarray, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -235,13 +244,11 @@ def _place_in(nodes: np.ndarray, x: Tensor) -> tuple[Tensor, Tensor]:
     return i, ((x - axis[i]) / (axis[i + 1] - axis[i])).clamp(0, 1)
 
 
-def _mix(table: Tensor, i: Tensor, wi: Tensor, j: Tensor, wj: Tensor) -> Tensor:
-    """Bilinear rows (B, D, X) of a table (X, N, T)."""
+def _mix(table: Tensor, i: Tensor, j: Tensor, wj: Tensor) -> Tensor:
+    """Rows (B, D, X) of a table (X, N, T), between temperatures."""
     rows = table.permute(1, 2, 0)
-    wi, wj = wi[..., None], wj[..., None]
-    cold = rows[i, j] * (1 - wi) + rows[i + 1, j] * wi
-    hot = rows[i, j + 1] * (1 - wi) + rows[i + 1, j + 1] * wi
-    return cold * (1 - wj) + hot * wj
+    cold = rows[i, j]
+    return cold + (rows[i, j + 1] - cold) * wj[..., None]
 
 
 def _self_wings(gas: Gas, line: HydrogenLine, offset: Tensor) -> Tensor:
