@@ -10,7 +10,7 @@ computed on nodes and interpolated to the pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ from starnet.synthesis.lines import LineList
 
 from .continuum import VALID, Continuum, edges, planck
 from .eos import EquationOfState, Gas
+from .formal import Nodes, Smooth
+from .formal import flux as emergent
 from .hydrogen import Hydrogen, hydrogen_lines, line_nodes
 from .opacity import LineOpacity
 from .tables import Tables
@@ -30,8 +32,6 @@ from .transfer import emergent_flux, mean_intensity
 
 NODE_STEP = 0.002
 """Spacing of the nodes of the continuum, in the logarithm of wavelength."""
-CHUNK = 1 << 21
-"""Elements (B, D, pixels) whose transfer is computed together: about what a cache holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,10 +144,10 @@ class LteEngine:
         level = emergent_flux(smooth * factor[..., None], source, log_scale)
         lines = self.lines(gas, vmic * 1e5, smooth, **line_data)
         excess = (source - thermal) * smooth  # of the source, times opacity: sigma (J - B)
-        nodes = [self.coarse_to_fine(x) for x in (smooth, thermal, excess)]
+        nodes = Smooth(*(self.coarse_to_fine(x) for x in (smooth, thermal, excess)))
         if self.hydrogen is not None:
-            nodes[0] = nodes[0] + self.hydrogen(gas)
-        flux = self._transfer(lines, nodes, factor, log_scale)
+            nodes = replace(nodes, opacity=nodes.opacity + self.hydrogen(gas))
+        flux = emergent(lines, nodes, self.fine, factor, log_scale)
         continuum = self.coarse(level)
         return Flux(flux / continuum, continuum, gas)
 
@@ -157,47 +157,6 @@ class LteEngine:
             return structure.depth / gas.density
         absorbed, scattered = self.standard(gas)
         return structure.depth / (absorbed + scattered)[..., 0]
-
-    def _transfer(
-        self, lines: Tensor, nodes: list[Tensor], factor: Tensor, log_scale: Tensor
-    ) -> Tensor:
-        """Flux (B, P), chunk by chunk of pixels."""
-        n_stars, n_depths, n_pixels = lines.shape
-        size = max(256, CHUNK // (n_stars * n_depths))
-        single = [x.to(lines.dtype) for x in nodes]
-        turn, log_scale = factor.to(lines.dtype)[..., None], log_scale.to(lines.dtype)
-        parts = []
-        for start in range(0, n_pixels, size):
-            pixels = slice(start, min(start + size, n_pixels))
-            smooth, thermal, excess = (self.fine(x, pixels) for x in single)
-            total = lines[..., pixels] + smooth
-            source = thermal + excess / total
-            parts.append(emergent_flux(total * turn, source, log_scale))
-        return torch.cat(parts, dim=-1)
-
-
-@dataclass(frozen=True, eq=False)
-class Nodes:
-    """Linear interpolation from nodes to points, prepared once."""
-
-    left: Tensor
-    weight: Tensor
-
-    @classmethod
-    def between(cls, nodes: NDArray[Any], points: NDArray[Any], device: Any) -> Nodes:
-        """From nodes (W,) to points (P,) within them."""
-        i = np.clip(np.searchsorted(nodes, points, side="right") - 1, 0, len(nodes) - 2)
-        weight = (points - nodes[i]) / (nodes[i + 1] - nodes[i])
-        return cls(
-            torch.as_tensor(i, device=device),
-            torch.as_tensor(weight, dtype=torch.float64, device=device),
-        )
-
-    def __call__(self, values: Tensor, points: slice = slice(None)) -> Tensor:
-        """(..., W) -> (..., P)."""
-        left, weight = self.left[points], self.weight[points].to(values.dtype)
-        low = values[..., left]
-        return low + (values[..., left + 1] - low) * weight
 
 
 def _nodes(start: float, stop: float, more: NDArray[Any]) -> NDArray[Any]:
