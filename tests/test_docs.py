@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS))
 
+import _pages  # noqa: E402
 import _results  # noqa: E402
 import _tables  # noqa: E402
 import _toy  # noqa: E402
@@ -229,6 +230,7 @@ def test_python_example_of_the_readme_runs(stars):
 
 def test_shell_example_of_the_readme_runs(stars):
     lines = [line for line in commands(ROOT / "README.md") if line.startswith("starnet ")]
+    lines = [line for line in lines if line.split()[1] not in ("download", "physics", "synth")]
     assert len(lines) == 5
     for line in lines:
         words = shlex.split(quick(line, "--epochs 30", "--epochs 1"))
@@ -260,6 +262,25 @@ def test_recipe_that_takes_observed_files_as_they_are(tmp_path, monkeypatch):
     table = Table.read("labels.ecsv")
     assert len(table) == 12
     assert not any(table["flag"] & LabelFlag.FAILED)
+
+
+@pytest.mark.parametrize("name", ["training-set"])
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own
+def test_page_that_needs_the_physics_inputs_runs(name, shared_data, tmp_path, monkeypatch):
+    monkeypatch.setenv("STARNET_PHYSICS", str(shared_data / "physics"))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.chdir(tmp_path)
+    text = (DOCS / f"{name}.md").read_text()
+    for one in _pages.run(text):
+        assert one.same(), f"the page holds\n{one.stored}and the code prints\n{one.made}"
+    assert [picture for picture in _pages.pictures(text) if not Path(picture).is_file()] == []
+
+
+def test_figures_are_small_and_used():
+    used = {name for path in DOCS.glob("*.md") for name in _pages.pictures(path.read_text())}
+    sizes = {path.name: path.stat().st_size for path in _pages.FIGURES.iterdir()}
+    assert set(sizes) == used
+    assert [name for name, size in sizes.items() if size > _pages.LARGEST] == []
 
 
 def quick(text: str, long: str, short: str) -> str:
