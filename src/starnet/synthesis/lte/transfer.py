@@ -23,13 +23,14 @@ SMALL_STEP = 0.03
 
 def exponential_integrals(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """E2, E3 and E4 of x >= 0 (Abramowitz and Stegun 5.1.53, 5.1.56 and 5.1.14)."""
+    x = x.clamp(max=1e3)  # nothing is left there; its powers would overflow
     low = x.clamp(max=1.0)
     a = (-0.57721566, 0.99999193, -0.24991055, 0.05519968, -0.00976004, 0.00107857)
     series = torch.zeros_like(x)
     for c in reversed(a):
         series = series * low + c
     small = series - torch.log(low.clamp(min=1e-30))
-    high = x.clamp(min=1.0, max=1e3)  # nothing is left there; its powers would overflow
+    high = x.clamp(min=1.0)
     top = (((high + 8.5733287401) * high + 18.0590169730) * high + 8.6347608925) * high
     bottom = (((high + 9.5733223454) * high + 25.6329561486) * high + 21.0996530827) * high
     fall = torch.exp(-x)
