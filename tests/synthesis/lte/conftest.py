@@ -1,5 +1,6 @@
 """The real tables, read once, and the made-up ones."""
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,13 @@ def tables(physics: Path) -> Tables:
 def toy_tables() -> Tables:
     """Made-up tables, for machines without data."""
     return made_up.tables()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forward_mode() -> None:
+    """Torch warns of itself when derivatives are first taken forward."""
+    import torch
+
+    with warnings.catch_warnings(), torch.autograd.forward_ad.dual_level():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.autograd.forward_ad.make_dual(torch.zeros(1), torch.zeros(1))

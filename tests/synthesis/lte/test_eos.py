@@ -141,7 +141,6 @@ def test_electron_pressure_of_giants(physics: Path, tables: Tables):
     assert np.all(np.abs(np.median(ratio, axis=1) - 1) < 0.10)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own
 @pytest.mark.parametrize("t", [3211.0, 5003.0, 9017.0])
 def test_derivatives(t: float):
     """By temperature, pressure and each kind of abundance, against differences in float64."""
