@@ -14,7 +14,17 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-VERSIONS = ("numpy", "scipy", "astropy", "specutils", "torch", "zarr", "keras", "tensorflow-cpu")
+VERSIONS = (
+    "numpy",
+    "scipy",
+    "astropy",
+    "specutils",
+    "torch",
+    "zarr",
+    "keras",
+    "tensorflow-cpu",
+    "pysme-astro",
+)
 
 
 def record(
