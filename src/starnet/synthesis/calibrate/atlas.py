@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,9 +143,11 @@ class Atlas:
             raise ConfigError(f"the medium of an atlas is air or vacuum; received {medium!r}.")
         place = Path(path)
         try:
-            rows = np.loadtxt(place, ndmin=2, usecols=(0, 1))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # numpy warns of empty files
+                rows = np.loadtxt(place, ndmin=2, usecols=(0, 1))
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0].rstrip(".")
             raise ReadError(
                 f"{place} cannot be read as an atlas: {reason}. Give a text file with two columns, "
                 "wavelength in Angstrom and flux."
