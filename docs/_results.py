@@ -80,6 +80,64 @@ BENCHMARKS = (
         "apStar files per second on one core, and those of specutils' own loader in the same run.",
         {},
     ),
+    Benchmark(
+        "physics-1",
+        "Synthesis against other codes",
+        "rms difference of flux over continuum to stored spectra of PySME (no lines of hydrogen) "
+        "and of Turbospectrum (with them) for the same atmospheres and lines, at R = 22,500; the "
+        "Sun from 15,100 to 17,000 Å, giants from 15,700 to 16,290 Å.",
+        {
+            "sun": Target("≤", 0.004),
+            "giant_4250": Target("≤", 0.003),
+            "giant_3500": Target("≤", 0.006),
+            "giant_5000": Target("≤", 0.0015),
+            "turbospectrum_sun": Target("≤", 0.004),
+        },
+    ),
+    Benchmark(
+        "physics-2",
+        "Synthesis against observed stars, H band",
+        "rms of observed minus computed flux over continuum at R = 22,500, before and after line "
+        "data were calibrated on the atlases of the Sun and Arcturus. A gain is the fraction by "
+        "which the rms of one star falls when lines are calibrated on the other alone. `cannon` "
+        "are spectra of The Cannon's model of APOKASC giants, which took no part.",
+        {
+            "sun_after": Target("≤", 0.0085),
+            "arcturus_after": Target("≤", 0.0140),
+            "arcturus_gain_from_sun": Target("≥", 0.2),
+            "sun_gain_from_arcturus": Target("≥", 0.2),
+        },
+    ),
+    Benchmark(
+        "physics-3",
+        "Synthesis against observed stars, optical",
+        "rms of observed minus computed flux over continuum from 4815 to 5388 Å at R = 47,000 and "
+        "2,000, beside that of PySME with the same inputs.",
+        {},
+    ),
+    Benchmark(
+        "physics-4",
+        "Derivatives",
+        "Largest difference, where the response is significant, between the engine's derivatives "
+        "by temperature, gravity and every abundance and finite differences, as a fraction.",
+        {"worst_relative": Target("≤", 0.02)},
+    ),
+    Benchmark(
+        "physics-5",
+        "Speed of synthesis",
+        "H band at 300,000 pixels to an e-fold of wavelength: spectra per second, and those of "
+        "PySME in the same run on the same two cores. The first call compiles, which is apart.",
+        {"ratio_pysme": Target("≥", 10)},
+    ),
+    Benchmark(
+        "physics-6",
+        "A pilot set for APOGEE",
+        "Spectra of 17 elements made with `starnet synth`, and a network trained on them: robust "
+        "scatter on synthetic stars kept apart, at S/N 100, and labels predicted for the observed "
+        "atlases of the Sun and Arcturus through the APOGEE preset (accepted: 5772 K, 4.44, 0.0; "
+        "4286 K, 1.66, −0.52). Teff in K, the others in dex.",
+        {"n_spectra": Target("≥", 3000)},
+    ),
 )
 
 
@@ -89,6 +147,21 @@ def results(folder: Path = FOLDER) -> str:
     others = [p.stem for p in sorted(folder.glob("*.json")) if p.stem not in known]
     more = [Benchmark(key, key, "", {}) for key in others]
     return "\n\n".join(_section(b, folder / f"{b.key}.json") for b in (*BENCHMARKS, *more))
+
+
+def summary(prefix: str, folder: Path = FOLDER) -> str:
+    """The figures that have a target, of the benchmarks of one issue, in one table."""
+    rows = ["| | figure | measured | target | |", "|---|---|---:|---:|---|"]
+    for benchmark in BENCHMARKS:
+        if benchmark.key.startswith(prefix):
+            path = folder / f"{benchmark.key}.json"
+            data = json.loads(path.read_text()) if path.is_file() else {}
+            figures = dict(_flat({k: v for k, v in data.items() if k not in HIDDEN}))
+            some = {k: v for k, v in figures.items() if k in benchmark.targets}
+            lines = _table(benchmark, some).splitlines()[2:]
+            titles = [benchmark.title, *[""] * len(lines)]
+            rows += [f"| {title} {line}" for title, line in zip(titles, lines, strict=False)]
+    return "\n".join(rows)
 
 
 def _section(benchmark: Benchmark, path: Path) -> str:

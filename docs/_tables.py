@@ -302,4 +302,5 @@ GENERATED: dict[str, Callable[[], str]] = {
     "layers": layers,
     "command-line": command_line,
     "results": _results.results,
+    "physics-results": lambda: _results.summary("physics"),
 }
