@@ -138,7 +138,9 @@ def test_lines_that_change_together() -> None:
     gf, vdw = parameters(torch.ones(parameters.size, dtype=torch.float64))
     np.testing.assert_allclose(gf[:5], [0.07] * 3 + [0.5] * 2)
     np.testing.assert_allclose(vdw[5:], 0.0)
-    np.testing.assert_allclose(parameters.shifts(torch.ones(parameters.size))[5:], 0.03)
+    gf, vdw = parameters.shifts(torch.ones(parameters.size))
+    np.testing.assert_allclose(gf, [0.0] * 5 + [0.03] * 3, atol=1e-6)
+    np.testing.assert_allclose(vdw, [0.2] * 5 + [0.0] * 3, atol=1e-6)
 
 
 # ------------------------------------------------------------------ the fit

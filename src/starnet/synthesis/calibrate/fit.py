@@ -42,8 +42,8 @@ MEMORY = 20
 """Steps that the minimiser (L-BFGS) remembers."""
 SEEN = 0.005
 """Opacity of a line over the continuum's, where it forms, from which it counts as seen."""
-LEAST = 0.005
-"""Changes of less dex are left out of the table unless the line is seen."""
+LEAST = 0.01
+"""A line that changes by less than this, dex, beside its species has no row in the table."""
 MARGIN = 0.003
 """Fraction of the wavelength by which computed spectra reach beyond the pixels."""
 
@@ -132,8 +132,8 @@ class Calibration:
         As they were, N lines in the order of the engine.
     delta_loggf, delta_log_vdw : array (N,)
         dex.
-    shifts : array (N,)
-        Part of ``delta_loggf`` that belongs to the species as a whole.
+    shift_loggf, shift_log_vdw : array (N,)
+        The parts of both that are of the species as a whole.
     prior : array (N,)
         Standard deviation of the prior of log gf.
     seen : array (N,) of int
@@ -145,7 +145,8 @@ class Calibration:
     lines: LineList
     delta_loggf: Array
     delta_log_vdw: Array
-    shifts: Array
+    shift_loggf: Array
+    shift_log_vdw: Array
     prior: Array
     seen: NDArray[np.int64]
     before: Mapping[str, float]
@@ -162,14 +163,16 @@ class Calibration:
         }
 
     def corrections(self, provenance: Mapping[str, Any] | None = None) -> Corrections:
-        """The table: rows of lines that are seen or moved by themselves, then of species."""
+        """The table: rows of lines that moved by themselves, then of species that moved."""
         lines = self.lines
-        own = np.abs(self.delta_loggf - self.shifts) > LEAST
-        changed = np.maximum(np.abs(self.delta_loggf), np.abs(self.delta_log_vdw)) >= 5e-4
-        kept = np.flatnonzero(((self.seen > 0) | own) & changed)
+        own = np.maximum(
+            np.abs(self.delta_loggf - self.shift_loggf),
+            np.abs(self.delta_log_vdw - self.shift_log_vdw),
+        )
+        kept = np.flatnonzero(own >= LEAST)
         codes, first = np.unique(without_isotopes(lines.species), return_index=True)
-        whole = np.abs(self.shifts[first]) >= 5e-4
-        codes, first = codes[whole], first[whole]
+        shift = np.maximum(np.abs(self.shift_loggf), np.abs(self.shift_log_vdw))[first]
+        codes, first = codes[shift >= 5e-4], first[shift >= 5e-4]
         nothing = np.full(codes.size, np.nan)
 
         def column(values: Array, more: Array) -> Array:
@@ -180,8 +183,8 @@ class Calibration:
             column(lines.wavelength, nothing),
             column(lines.excitation, nothing),
             column(lines.loggf - lines.log_fraction, nothing),
-            column(self.delta_loggf, self.shifts[first]),
-            column(self.delta_log_vdw, np.zeros(codes.size)),
+            column(self.delta_loggf, self.shift_loggf[first]),
+            column(self.delta_log_vdw, self.shift_log_vdw[first]),
             column(self.prior, self.prior[first]),
             column(self.seen, np.zeros(codes.size, dtype=np.int64)),
             provenance={
@@ -283,6 +286,7 @@ def _calibration(
 ) -> Calibration:
     numbers = torch.as_tensor(z)
     delta_loggf, delta_log_vdw = parameters(numbers)
+    shift_loggf, shift_log_vdw = parameters.shifts(numbers)
     seen = torch.stack([target.strengths() + dex(delta_loggf) for target in targets])
     lines = targets[0].lines
     bare = replace(lines, loggf=lines.loggf - lines.log_fraction, log_fraction=None)
@@ -290,7 +294,8 @@ def _calibration(
         bare,
         delta_loggf.numpy(),
         delta_log_vdw.numpy(),
-        parameters.shifts(numbers),
+        shift_loggf.numpy(),
+        shift_log_vdw.numpy(),
         parameters.prior,
         (seen > math.log(SEEN)).sum(0).numpy(),
         before,

@@ -101,10 +101,13 @@ class Parameters:
         ]
         return changes[0] + changes[1], changes[2] + changes[3]
 
-    def shifts(self, z: Tensor) -> Array:
-        """Of log gf by species, for each line: (N,), dex."""
-        part = torch.split(z, self.sizes)[1]
-        return (self.widths[1] * part[self.species]).numpy()
+    def shifts(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The parts of both that are of the species as a whole, (N,) each."""
+        parts = torch.split(z, self.sizes)
+        return (
+            self.widths[1] * parts[1][self.species],
+            self.widths[3] * parts[3][self.species],
+        )
 
 
 def tied(lines: LineList) -> NDArray[np.int64]:
