@@ -3,7 +3,8 @@
    Rows are depths (of all stars), R in number; lines N; pixels P. A line adds amp * H(a, v) with
    v = (pixel - centre) / width to each pixel of a row until it falls below `floor` there. H is the
    Voigt function: near the centre by Weideman's rational series (1994, SIAM J. Numer. Anal. 31,
-   1497), farther out by Humlicek's second region (1982, JQSRT 27, 437), far out Lorentzian. */
+   1497), farther out by Laplace's continued fraction of order 6 (Gautschi 1970, SIAM J. Numer.
+   Anal. 7, 187), far out Lorentzian. */
 
 #include <math.h>
 #include <stdint.h>
@@ -43,12 +44,16 @@ static inline voigt near_centre(float a, float v) {
 }
 
 static inline voigt middle(float a, float v) {
-    float r2 = a * a - v * v, i2 = -2.0f * a * v; /* t = a - i v, t squared */
-    float nr = 1.410474f + 0.5641896f * r2, ni = 0.5641896f * i2;
-    float pr = a * nr + v * ni, pi = a * ni - v * nr;
-    float er = 0.75f + 3.0f * r2 + r2 * r2 - i2 * i2, ei = 3.0f * i2 + 2.0f * r2 * i2;
-    float inv = 1.0f / (er * er + ei * ei);
-    voigt w = {(pr * er + pi * ei) * inv, (pi * er - pr * ei) * inv};
+    float q = 1.0f / (a * a + v * v);
+    float cr = a * q, ci = v * q; /* c = 1 / t with t = a - i v; p = c squared */
+    float pr = cr * cr - ci * ci, pi = 2.0f * cr * ci;
+    float sr = pr * pr - pi * pi, si = 2.0f * pr * pi;
+    float nr = 1.0f + 7.0f * pr + 8.25f * sr, ni = 7.0f * pi + 8.25f * si;
+    float er = 1.0f + 7.5f * pr + 11.25f * sr + 1.875f * (pr * sr - pi * si);
+    float ei = 7.5f * pi + 11.25f * si + 1.875f * (pr * si + pi * sr);
+    float inv = INV_SQRT_PI / (er * er + ei * ei);
+    float mr = (nr * er + ni * ei) * inv, mi = (ni * er - nr * ei) * inv;
+    voigt w = {cr * mr - ci * mi, cr * mi + ci * mr};
     return w;
 }
 
