@@ -11,6 +11,7 @@ StarNetError
 |-- TrainingError         training cannot start or go on
 |   `-- TrainingInterrupted  stopped by the user; a checkpoint was kept
 |-- OutputError           a result cannot be written
+|-- EngineError           a synthesis program of others crashed or yielded nothing
 |-- DownloadError         an archive does not answer or a checksum differs
 `-- MissingDependencyError  an optional package is not installed
 
@@ -61,6 +62,10 @@ class TrainingInterrupted(TrainingError):  # noqa: N818 - it is no fault
 
 class OutputError(StarNetError, OSError):
     """A result cannot be written."""
+
+
+class EngineError(StarNetError):
+    """A synthesis program of others crashed, ran out of time, or yielded nothing of use."""
 
 
 class DownloadError(StarNetError, OSError):

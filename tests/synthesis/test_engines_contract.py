@@ -11,7 +11,7 @@ import pytest
 import starnet.synthesis.engines  # noqa: F401 - registers the members
 from starnet.errors import GridError, LabelError
 from starnet.spectra import Labels, WavelengthGrid
-from starnet.synthesis.contract import Synthesizer, build_synthesizer, engines
+from starnet.synthesis.contract import Synthesizer, build_synthesizer, engine_names
 
 BUILD: dict[str, Callable[[Path], Synthesizer]] = {
     "pysme": lambda _: build_synthesizer("pysme", atmospheres=fakes.OneStar(), lines=fakes.lines()),
@@ -46,7 +46,7 @@ def pixels(engine: Synthesizer) -> WavelengthGrid:
 
 
 def test_every_adapter_is_in_this_test():
-    assert set(BUILD) <= set(engines())
+    assert set(BUILD) <= set(engine_names())
 
 
 def test_spectra_have_shape_depth_and_labels(engine: Synthesizer):

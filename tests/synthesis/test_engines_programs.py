@@ -7,11 +7,10 @@ import engine_fakes as fakes
 import numpy as np
 import pytest
 
-from starnet.errors import ConfigError, DataError, LabelError, MissingDependencyError
+from starnet.errors import ConfigError, DataError, EngineError, LabelError, MissingDependencyError
 from starnet.spectra.air import vacuum_to_air
 from starnet.synthesis.engines import korg
 from starnet.synthesis.engines.korg import Korg, korg_atmosphere, korg_lines
-from starnet.synthesis.engines.program import EngineError
 from starnet.synthesis.engines.star import Star
 from starnet.synthesis.engines.synspec import Synspec
 from starnet.synthesis.engines.textfiles import (

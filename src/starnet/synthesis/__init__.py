@@ -14,7 +14,7 @@ from starnet.synthesis.contract import (
     Synthesizer,
     SyntheticSpectra,
     build_synthesizer,
-    engines,
+    engine_names,
     register,
 )
 
@@ -27,4 +27,4 @@ def _lte(**settings: Any) -> Synthesizer:
 
 register("lte", _lte)
 
-__all__ = ["Synthesizer", "SyntheticSpectra", "build_synthesizer", "engines", "register"]
+__all__ = ["Synthesizer", "SyntheticSpectra", "build_synthesizer", "engine_names", "register"]

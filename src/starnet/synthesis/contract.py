@@ -254,7 +254,7 @@ def register(name: str, factory: Callable[..., Synthesizer]) -> None:
     _FACTORIES[name] = factory
 
 
-def engines() -> tuple[str, ...]:
+def engine_names() -> tuple[str, ...]:
     """Names of the engines."""
     return tuple(_FACTORIES)
 

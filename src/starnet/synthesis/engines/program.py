@@ -15,16 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from starnet.errors import ConfigError, MissingDependencyError, StarNetError
+from starnet.errors import ConfigError, EngineError, MissingDependencyError
 from starnet.synthesis.contract import Array
 
 PathLike = str | os.PathLike[str]
 TAIL = 12
 """Lines of a log that an error shows."""
-
-
-class EngineError(StarNetError):
-    """A program of others crashed, ran out of time, or yielded nothing of use."""
 
 
 @dataclass(frozen=True)

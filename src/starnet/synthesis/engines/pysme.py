@@ -32,11 +32,10 @@ from typing import Any
 
 import numpy as np
 
-from starnet.errors import ConfigError, MissingDependencyError
+from starnet.errors import ConfigError, EngineError, MissingDependencyError
 from starnet.synthesis.atmospheres.atmosphere import BOLTZMANN, Atmosphere
 from starnet.synthesis.contract import Array
 from starnet.synthesis.engines._pysme_lines import columns, with_unsold
-from starnet.synthesis.engines.program import EngineError
 from starnet.synthesis.engines.star import LineEngine, Star
 
 DEPTHS = ("auto", "tau_5000", "rhox")

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from starnet.errors import ConfigError, GridError, LabelError
+from starnet.errors import ConfigError, EngineError, GridError, LabelError
 from starnet.spectra import Labels, WavelengthGrid
 from starnet.synthesis.atmospheres import (
     Atmosphere,
@@ -21,7 +21,6 @@ from starnet.synthesis.atmospheres import (
 )
 from starnet.synthesis.composition import Composition, vmic_relation
 from starnet.synthesis.contract import Array, Outside, Synthesizer, log_even
-from starnet.synthesis.engines.program import EngineError
 from starnet.synthesis.lines import LineList, concatenate, read_lines
 
 PathLike = str | os.PathLike[str]
