@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from starnet.errors import GridError
+from starnet.models.runtime import keep_memory
 from starnet.synthesis.lines import LineList
 
 from .continuum import VALID, Continuum, edges, planck
@@ -98,6 +99,7 @@ class LteEngine:
     ) -> None:
         wave = np.asarray(wavelength, dtype=float)
         _check_grid(wave)
+        keep_memory()
         self.device = torch.device(device)
         self.wavelength, self.scattering = wave, scattering
         self.state = EquationOfState(tables, device)
