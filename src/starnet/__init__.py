@@ -1,10 +1,11 @@
 """StarNet: stellar spectra to labels with neural networks, and back.
 
-Three calls do the work; the rooms below them give full control::
+Four calls do the work; the rooms below them give full control::
 
     spectra = starnet.read("folder/*.fits")
     model = starnet.train("training.zarr", out="my-model")
     table = starnet.load("my-model").predict(spectra).to_table()
+    made = starnet.synthesize({"teff": 5777, "logg": 4.44, "fe_h": 0.0}, "apogee")
 
 Importing the package does no input or output and loads no network library: that happens when one
 of the calls is used.
@@ -18,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 from starnet._version import __version__
 
 if TYPE_CHECKING:
-    from starnet.api import load, read, train
+    from starnet.api import load, read, synthesize, train
 
-__all__ = ["__version__", "load", "read", "train"]
+__all__ = ["__version__", "load", "read", "synthesize", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("load", "read", "train"):
+    if name in __all__:
         return getattr(importlib.import_module("starnet.api"), name)
     raise AttributeError(f"module 'starnet' has no attribute {name!r}")
 

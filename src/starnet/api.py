@@ -1,18 +1,22 @@
-"""The front door: read, train, load. Full control is one floor below, in the rooms."""
+"""The front door: read, train, load, synthesize. Full control is one floor below, in the rooms."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from starnet.artifact import check_model_output, load_model
 from starnet.dataset import open_dataset
 from starnet.inference import Predictor
 from starnet.preprocess import Pipeline, Resample, ToRest
 from starnet.preprocess import Transform as _Transform
-from starnet.spectra import Spectra, WavelengthGrid, concatenate
+from starnet.spectra import Labels, Spectra, WavelengthGrid, concatenate
 from starnet.surveys import ReadOptions, find, read_file
+from starnet.synthesis import Synthesizer, SyntheticSpectra, build_synthesizer
+from starnet.synthesis.observe import Instrument
 from starnet.training import Recipe, choose_device, load_recipe, train_model
 
 
@@ -122,3 +126,49 @@ def load(model: str | Path, **settings: Any) -> Predictor:
     if "device" in settings:
         settings["device"] = str(choose_device(settings["device"]))
     return Predictor(load_model(model), **settings)
+
+
+def synthesize(
+    labels: Labels | Mapping[str, Any],
+    grid: WavelengthGrid | str,
+    engine: str | Synthesizer = "lte",
+    *,
+    outside: Literal["error", "clamp"] = "error",
+    **settings: Any,
+) -> SyntheticSpectra:
+    """Spectra of stars with these labels.
+
+    Parameters
+    ----------
+    labels : Labels, or mapping of name to number or array (N,)
+        ``teff``, ``logg`` and ``fe_h``, and any of ``vmic``, ``mg_fe``, ``vsini``, ...
+    grid : WavelengthGrid, or name of an instrument
+        Pixels at rest; an instrument's grid ("apogee", "lamost", ...) brings its line spread.
+    engine : str or Synthesizer
+        An engine's name (see `starnet.synthesis.engine_names`), or one that was built already,
+        which saves time from the second call on.
+    outside : "error" or "clamp"
+        What to do with labels for which there are no atmospheres.
+    **settings
+        Of the engine: ``physics=FOLDER`` names the folder of physics inputs.
+
+    Raises
+    ------
+    LabelError
+        If a label is unknown, missing, or outside.
+    GridError
+        If the grid is outside what the inputs cover.
+    DataError
+        If physics inputs are absent; the message says how to get them.
+
+    Examples
+    --------
+    >>> sun = starnet.synthesize({"teff": 5777, "logg": 4.44, "fe_h": 0.0}, "apogee")
+    """
+    if not isinstance(labels, Labels):
+        columns = np.broadcast_arrays(*(np.atleast_1d(v) for v in labels.values()))
+        labels = Labels(tuple(labels), np.stack(columns, axis=1).astype(float))
+    if isinstance(grid, str):
+        grid = Instrument.preset(grid).grid
+    built = engine if isinstance(engine, Synthesizer) else build_synthesizer(engine, **settings)
+    return built.synthesize(labels, grid, outside=outside)

@@ -22,11 +22,11 @@ from torch.autograd import forward_ad
 
 from starnet._compile import CannotCompileError, compiled
 
+from .linesum import OPTIMISE
 from .transfer import emergent_flux
 
 log = logging.getLogger("starnet.synthesis")
 SOURCE = Path(__file__).with_name("_transfer.c")
-OPTIMISE = ("-O3", "-ffast-math")
 CHUNK = 1 << 21
 """Elements (B, D, pixels) whose transfer is computed together: about what a cache holds."""
 

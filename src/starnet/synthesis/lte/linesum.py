@@ -26,7 +26,16 @@ from .voigt import INV_SQRT_PI, voigt, voigt_slopes, weideman
 
 log = logging.getLogger("starnet.synthesis")
 SOURCE = Path(__file__).with_name("_lines.c")
-OPTIMISE = ("-O3", "-ffast-math")
+OPTIMISE = (
+    "-O3",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fno-signed-zeros",
+    "-fassociative-math",
+    "-freciprocal-math",
+    "-ffinite-math-only",
+)
+"""Parts of -ffast-math, which itself would switch off subnormal numbers in the whole process."""
 LARGEST = 1 << 23
 """Elements of one window of the uncompiled sum."""
 

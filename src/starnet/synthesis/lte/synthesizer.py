@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,8 @@ from .tables import Tables
 RESOLUTION = 300_000.0
 VERSION = 1
 """Raised when spectra change by more than rounding."""
+
+OURS = "ours"
 
 Lines = LineList | Callable[[float, float], LineList]
 Atmospheres = AtmosphereEmulator | AtmosphereGrid | Atmosphere
@@ -89,7 +93,7 @@ class LteSynthesizer(Synthesizer):
         physics: str | os.PathLike[str] | None = None,
         *,
         atmospheres: str = "cool",
-        corrections: str | os.PathLike[str] | None = None,
+        corrections: str | os.PathLike[str] | None = OURS,
         **settings: Any,
     ) -> LteSynthesizer:
         """From the public inputs in a folder (see `PhysicsInputs.locate`).
@@ -100,8 +104,10 @@ class LteSynthesizer(Synthesizer):
             The folder. Default: ``$STARNET_PHYSICS``, then the user's data folder.
         atmospheres : str
             Kind of atmospheres, as `PhysicsInputs.atmospheres` names it.
-        corrections : path, optional
-            A table of line corrections (see `starnet.synthesis.calibrate`).
+        corrections : path, "ours" or None
+            A table of line corrections (see `starnet.synthesis.calibrate`). Ours, which comes with
+            the package, was calibrated on the Sun and Arcturus in the H band and changes no line
+            elsewhere; None leaves the lines as their lists have them.
         **settings
             As of the class.
         """
@@ -110,7 +116,8 @@ class LteSynthesizer(Synthesizer):
         if corrections is not None:
             from starnet.synthesis.calibrate import Corrections
 
-            correct = Corrections.read(corrections).apply
+            table = _our_corrections() if corrections == OURS else corrections
+            correct = Corrections.read(table).apply
         return cls(
             inputs.atmospheres(atmospheres),
             lambda start, stop: correct(inputs.lines(start, stop)),
@@ -236,6 +243,10 @@ class LteSynthesizer(Synthesizer):
         if names not in self._maps:
             self._maps[names] = Composition.of(names, self.solar)
         return self._maps[names]
+
+
+def _our_corrections() -> Path:
+    return Path(str(resources.files("starnet.synthesis.calibrate").joinpath("hband.ecsv")))
 
 
 def build(**settings: Any) -> LteSynthesizer:
