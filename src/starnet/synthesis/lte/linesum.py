@@ -34,6 +34,7 @@ OPTIMISE = (
     "-fassociative-math",
     "-freciprocal-math",
     "-ffinite-math-only",
+    "-D__FAST_MATH__=1",  # glibc then lends its vector functions
 )
 """Parts of -ffast-math, which itself would switch off subnormal numbers in the whole process."""
 LARGEST = 1 << 23
