@@ -190,6 +190,17 @@ def test_results_page_without_results(tmp_path):
     assert "`shipped.teff` ≤ 90" in page
 
 
+def test_summary_of_results(tmp_path):
+    figures = {"sun_r2000": 0.0159, "stars": {"sun": {"r2000": 1.0}}, "made": {}}
+    (tmp_path / "physics-3.json").write_text(json.dumps(figures))
+    page = _results.summary("physics", tmp_path)
+    assert "| `sun_r2000` | 0.0159 |" in page
+    assert "| `pysme_sun_r2000` | not measured |" in page
+    assert "| `worst_relative` | not measured | ≤ 0.02 |" in page
+    assert "`stars" not in page
+    assert "MILES" not in page
+
+
 def test_results_page_says_what_is_met_and_missed(tmp_path):
     made = {
         "command": "python benchmarks/x.py",
@@ -198,6 +209,7 @@ def test_results_page_says_what_is_met_and_missed(tmp_path):
         "machine": {"cores": 2},
     }
     figures = {"shipped": {"teff": 88.25, "logg": 0.231}, "table": [{"task": "a", "rate": 2}]}
+    figures["each"] = {f"star_{i}": 0.5 for i in range(60)}
     (tmp_path / "spectra-1.json").write_text(json.dumps({**figures, "made": made}))
     peaks = {"peak_gb": 1.504, "peak_gb_10x": 1.496, "made": {**made, "uncommitted_changes": True}}
     (tmp_path / "spectra-3.json").write_text(json.dumps(peaks))
@@ -208,6 +220,8 @@ def test_results_page_says_what_is_met_and_missed(tmp_path):
     assert "| `shipped.fe_h` | not measured | ≤ 0.11 | |" in page
     assert "| `peak_gb_10x` | 1.496 | ≤ `peak_gb` | met |" in page
     assert "| a | 2 |" in page
+    assert "`each`: 60 more." in page
+    assert "star_7" not in page
     assert "| `a` | 1,234,567 |" in page
     assert "`python benchmarks/x.py`" in page
     assert "abc with uncommitted changes" in page
