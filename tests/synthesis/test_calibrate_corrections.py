@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from starnet.errors import DataError, OutputError, ReadError
-from starnet.synthesis.calibrate import Corrections
+from starnet.synthesis.calibrate import HBAND, Corrections
 from starnet.synthesis.lines import TERRESTRIAL, LineList, VdwKind, log_fractions, parse_species
 
 IRON, CN, CN13, OH = (parse_species(x) for x in ("Fe I", "12C14N", "13C14N", "16O1H"))
@@ -171,3 +171,29 @@ def test_columns_must_fit() -> None:
 def test_needs_no_torch() -> None:
     code = "import sys, starnet.synthesis.calibrate; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_shipped_table_is_for_the_default_lines(shared_data: Path, caplog) -> None:
+    from starnet.synthesis.inputs import PhysicsInputs
+
+    lines = PhysicsInputs.locate(shared_data / "physics").lines(15_000.0, 17_050.0)
+    table = Corrections.read(HBAND)
+    with caplog.at_level("WARNING", "starnet.synthesis"):
+        new = table.apply(lines)
+    assert not caplog.text
+    changed = np.abs(new.loggf - lines.loggf)
+    atoms = ~lines.is_molecule
+    assert 300 < (changed[atoms] > 0.1).sum() < 1500
+    assert changed[atoms].max() < 3.0
+    assert changed[~atoms].max() < 0.3
+    outside = (lines.wavelength < table.start) | (lines.wavelength > table.stop)
+    assert outside.any()
+    assert not changed[outside].any()
+
+
+def test_shipped_table_is_small_and_says_how_it_was_made() -> None:
+    table = Corrections.read(HBAND)
+    assert HBAND.stat().st_size < 200_000
+    assert {"stars", "atlases", "priors", "engine", "rms_after"} <= set(table.provenance)
+    assert table.provenance["rms_after"]["Sun"] < 0.0085
+    assert table.provenance["rms_after"]["Arcturus"] < 0.0140
