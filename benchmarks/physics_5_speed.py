@@ -2,10 +2,10 @@
 
     python benchmarks/physics_5_speed.py [--cores 2]
 
-The line list of the references (43,252 lines), the MARCS Sun, no lines of hydrogen, other abundances
-for every spectrum. PySME uses one core, so as many processes as cores run at the same time; the
-first spectrum of each is not timed. Ours is one process with as many threads, in batches of 16
-stars. ``one_star`` is ours without batches; ``library`` is what `starnet synth` asks for:
+The line list of the references (43,252 lines), the MARCS Sun, no lines of hydrogen, and other
+abundances for every spectrum. PySME uses one core, so as many processes as cores run at the same
+time; the first spectrum of each is not timed. Ours is one process with as many threads, in batches
+of 16 stars. ``one_star`` is ours without batches; ``library`` is what `starnet synth` asks for:
 atmospheres from the emulator, hydrogen, the default lines. The first call's compilation is timed
 apart, in a fresh cache folder.
 """
