@@ -3,8 +3,8 @@
     python benchmarks/physics_figures.py [--corrections TABLE]
 
 Needs the physics inputs, the stored spectra of other codes and the atlas of the Sun (see
-``_references.py`` for where). Writes ``docs/figures/physics-*.png``. With a table of line
-corrections the Sun is drawn with and without them.
+``_references.py`` for where). Writes ``docs/figures/physics-*.png``. The Sun is drawn with and
+without line corrections, by default those of the package.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from _references import (
 )
 from starnet.spectra import Labels, Spectra, WavelengthGrid
 from starnet.synthesis import build_synthesizer
-from starnet.synthesis.calibrate import Corrections
+from starnet.synthesis.calibrate import HBAND, Corrections
 from starnet.synthesis.calibrate.atlas import SUN, Atlas
 from starnet.synthesis.calibrate.fit import Target
 from starnet.synthesis.calibrate.observed import Observed
@@ -208,7 +208,7 @@ def apogee() -> Figure:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the figures of the page on the physics.")
-    parser.add_argument("--corrections", type=Path)
+    parser.add_argument("--corrections", type=Path, default=HBAND)
     parser.add_argument("--only", nargs="*", default=[])
     args = parser.parse_args()
     made: dict[str, Callable[[], Figure]] = {
