@@ -54,7 +54,7 @@ def molecule(name: str) -> Molecule:
     return Molecule(name, tuple(sorted(atoms)), log_k, np.log(t))
 
 
-def emulator(curved: float = 0.0) -> AtmosphereEmulator:
+def emulator() -> AtmosphereEmulator:
     """Grey atmospheres at the middle of the range; labels move them a little, without kinks.
 
     One hidden neuron per label stays on the rising side of the leaky ReLU.
@@ -65,13 +65,11 @@ def emulator(curved: float = 0.0) -> AtmosphereEmulator:
     first = np.tile(np.eye(4), (5, 1, 1))
     last = np.zeros((5, 30, 4))
     last[1, :, 0] = np.log10(6000 / 4000)  # hotter
-    last[2, :, 1] = 2.0  # denser
-    last[0, :, 1] = -2.0
-    last[0, :, 2] = -0.5
+    last[0, :, 1], last[2, :, 1] = -2.0, 2.0  # denser, in hydrostatic equilibrium
+    last[:3:2, :, 2] = -0.5
     bias = base - last.sum(axis=2)
     low, high = np.array([4000.0, 1.0, -2.0, 0.0]), np.array([6000.0, 5.0, 0.5, 0.4])
     corners = np.stack(np.meshgrid(*zip(low, high, strict=True)), axis=-1).reshape(-1, 4)
-    last[2, :, 2] = curved
     return AtmosphereEmulator(
         (first, last), (np.ones((5, 4)), bias), low, high, corners, source="made up"
     )

@@ -72,7 +72,7 @@ def solved(state: EquationOfState, t: float, log_p: float, m_h: float, c_o: floa
     assert_conserves(state.solve(temperature, pressure, abundances), pressure, abundances)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(**STATES)
 def test_conserves_whatever_the_state(t, log_p, m_h, c_o):
     solved(TOY, t, log_p, m_h, c_o)
@@ -81,7 +81,7 @@ def test_conserves_whatever_the_state(t, log_p, m_h, c_o):
 def test_conserves_with_the_real_tables(tables: Tables):
     state = EquationOfState(tables)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(**STATES)
     def check(t, log_p, m_h, c_o):
         solved(state, t, log_p, m_h, c_o)
@@ -141,7 +141,7 @@ def test_electron_pressure_of_giants(physics: Path, tables: Tables):
     assert np.all(np.abs(np.median(ratio, axis=1) - 1) < 0.10)
 
 
-@pytest.mark.parametrize("t", [3211.0, 5003.0, 9017.0])
+@pytest.mark.parametrize("t", [3211.0, 7003.0])
 def test_derivatives(t: float):
     """By temperature, pressure and each kind of abundance, against differences in float64."""
     log_t = torch.tensor([[np.log(t)]], dtype=torch.float64, requires_grad=True)

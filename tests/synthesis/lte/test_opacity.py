@@ -91,7 +91,7 @@ def test_widths_by_approximation(toy_tables: Tables):
     gap = 8.0 - 4.0 - photon
     assert width.stark[0] == pytest.approx(1e-8 * np.sqrt(13.598 / gap) ** 5, rel=1e-3)
     c6 = 0.3e-30 * (1 / gap**2 - 1 / 4.0**2)
-    # 17 v**0.6 C6**0.4 n in numbers: log gamma6 = 19.6 + 0.4 log C6 + log Pg - 0.7 log T (Gray 1992)
+    # 17 v**0.6 C6**0.4 n: log gamma6 = 19.6 + 0.4 log C6 + log Pg - 0.7 log T (Gray 1992)
     gray = 19.6 + 0.4 * np.log10(c6) + np.log10(1.380649e-16 * 1e4) - 0.7 * 4
     assert width.log_vdw[0] / np.log(10) == pytest.approx(gray, abs=0.04)
     assert width.vdw_power[0] == pytest.approx(0.3)

@@ -25,8 +25,9 @@ def exact(a: np.ndarray, v: np.ndarray) -> np.ndarray:
 def test_voigt():
     h, el = voigt(torch.as_tensor(A), torch.as_tensor(V))
     w = exact(A, V)
-    assert np.abs(h.numpy() / w.real - 1)[np.broadcast_to(A < 1, h.shape)].max() < 8e-3
-    assert np.abs(h.numpy() - w.real).max() < 3e-4
+    some = np.broadcast_to((A > 1e-3) & (A < 1), h.shape)
+    assert np.abs(h.numpy() / w.real - 1)[some].max() < 8e-4
+    assert np.abs(h.numpy() - w.real).max() < 5e-5
     assert (h > 0).all()
     near = np.broadcast_to(np.abs(V) < 15, el.shape)
     assert np.abs(el.numpy() - w.imag)[near].max() < 3e-4
@@ -152,6 +153,14 @@ def test_derivatives(way: str, which: int):
     error = (difference - tangent).abs()
     assert error.max() < 0.02 * tangent.abs().max()
     assert error.mean() < 2e-3 * tangent.abs().mean() + 1e-6
+
+
+def test_other_numbers_of_the_process_stay_as_they_are(way: str):
+    """Libraries linked with -ffast-math turn subnormal numbers into zero everywhere."""
+    parts, settings = case()
+    sum_lines(*parts, **settings)
+    assert np.float64(5e-324) * np.float64(1.0) > 0
+    assert np.float32(1e-42) * np.float32(0.5) > 0
 
 
 def test_weak_lines_are_left_out(way: str):
