@@ -3,11 +3,12 @@
     python benchmarks/physics_4_gradients.py [--physics FOLDER]
 
 Three stars, the H band at R = 22,500, derivatives by teff, logg, vmic and 18 abundances in forward
-mode, against central differences of the engine's own spectra. The emulator of atmospheres is made of
-leaky ReLUs, so its response bends every few hundredths of a dex: labels that move the atmosphere
+mode, against central differences of the engine's own spectra. The emulator of atmospheres is made
+of leaky ReLUs, so its response bends every few hundredths of a dex: labels that move the atmosphere
 have steps small enough to stay between bends. A response is significant where it is above a fifth
-of the label's largest, and above what rounding of single precision makes of the difference. ``worst_relative`` is the largest of the relative differences, over all stars, labels
-and significant pixels; the medians and the share within 2 % are beside it.
+of the label's largest, and above what rounding of single precision makes of the difference.
+``worst_relative`` is the largest relative difference over all stars, labels and significant pixels;
+the medians and the share within 2 % are beside it.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ def open_engine(name: str, settings: Mapping[str, Any]) -> Synthesizer:
     Parameters
     ----------
     name : str
-        One of `starnet.synthesis.contract.engine_names`, or ``module:name`` for an engine of your own:
-        the module is imported, and shall register that name.
+        One of `starnet.synthesis.engine_names`, or ``module:name`` for an engine of your own: the
+        module is imported, and shall register that name.
     settings : mapping
         Handed to the engine.
 

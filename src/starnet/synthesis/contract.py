@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import astropy.units as u
 import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
@@ -86,7 +87,7 @@ class SyntheticSpectra:
             mask=np.broadcast_to(~in_chips(self.grid), flux.shape),
             frame="rest",
             meta=Table({"id": names, **columns}),
-            flux_unit=FLUX_UNIT if absolute else "",
+            flux_unit=u.Unit(FLUX_UNIT if absolute else ""),
         )
 
 
@@ -179,9 +180,12 @@ class Synthesizer(ABC):
         self, labels: Labels, fine: WavelengthGrid, grid: WavelengthGrid, outside: Outside
     ) -> tuple[Array, Array]:
         normalized, continuum = self.emergent(labels, fine, outside=outside)
-        speeds = {n: labels.column(n) for n in ("vsini", "vmac") if n in labels.names}
-        if any(np.any(v > 0) for v in speeds.values()):
-            normalized = broaden(normalized, fine, **speeds)
+        still = np.zeros(len(labels))
+        spin, macro = (
+            labels.column(name) if name in labels.names else still for name in ("vsini", "vmac")
+        )
+        if spin.any() or macro.any():
+            normalized = broaden(normalized, fine, vsini=spin, vmac=macro)
         if fine is grid:
             return normalized, continuum
         wave = grid.to_vacuum().wavelength

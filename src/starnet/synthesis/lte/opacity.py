@@ -198,11 +198,12 @@ class LineOpacity:
         population = self.populations(gas)
         chosen = self._strong(gas, population, vmic, level, cell, log_gf)
         rows = shape[0] * shape[1]
-        amplitude, damping, width = self._profiles(
-            gas, population, vmic, chosen, log_gf[chosen], log_vdw[chosen]
-        )
+        profiles = self._profiles(gas, population, vmic, chosen, log_gf[chosen], log_vdw[chosen])
+        amplitude, damping, width = (x.reshape(rows, -1).to(torch.float32) for x in profiles)
         total = sum_lines(
-            *(x.reshape(rows, -1).to(torch.float32) for x in (amplitude, damping, width)),
+            amplitude,
+            damping,
+            width,
             self.centre[chosen],
             cell[chosen].to(torch.int32),
             level.reshape(rows, -1).to(torch.float32),
@@ -333,7 +334,8 @@ def _gaps(lines: LineList, tables: Tables) -> tuple[Array, Array, Array]:
     limit = tables.ionisation[np.minimum(z, 92) - 1, stage]
     upper = lines.excitation + PLANCK * LIGHT / 1.602176634e-12 * 1e8 / lines.wavelength
     gap = np.maximum(limit - upper, LEAST_GAP)
-    return gap, np.maximum(limit - lines.excitation, gap + 1e-3), 1.0 + charges(lines.species)
+    low_gap = np.asarray(np.maximum(limit - lines.excitation, gap + 1e-3))
+    return np.asarray(gap), low_gap, np.asarray(1.0 + charges(lines.species))
 
 
 def _unsold(lines: LineList, gap: Array, low_gap: Array, charge: Array) -> Array:

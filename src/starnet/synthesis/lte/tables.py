@@ -176,6 +176,7 @@ def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
 def _atoms(path: Path) -> Array:
     import h5py
 
+    file: Any
     log_u = np.zeros((92, 3, LOG_T.size))
     with h5py.File(path) as file:
         # named log, they are natural logarithms
@@ -255,6 +256,7 @@ def _formula(name: str) -> list[int]:
 def _polyatomic(path: Path) -> dict[str, Molecule]:
     import h5py
 
+    file: Any
     atoms = _atoms(path.with_name(ATOMS))
     t, found = 10**LOG_T, {}
     with h5py.File(path) as file:
@@ -284,6 +286,7 @@ def _saha(atoms: tuple[int, ...], t: Array, log_u: Array, log_q: Array) -> Array
 def _h_minus(path: Path) -> tuple[Array, Array]:
     import h5py
 
+    file: Any
     with h5py.File(path) as file:
         return file["nu"][...], file["sigma"][...]
 
@@ -291,6 +294,7 @@ def _h_minus(path: Path) -> tuple[Array, Array]:
 def _h_bound_free(path: Path) -> tuple[Array, Array, Array]:
     import h5py
 
+    file: Any
     with h5py.File(path) as file:
         n, energy, sigma = file["n"][...], file["E"][...], file["sigma"][...]
     if not np.allclose(energy[:, 0] * n**2, H_IONISATION, rtol=1e-3):
@@ -316,6 +320,7 @@ def _gaunt(path: Path) -> tuple[Array, Array, Array]:
 def _stark(path: Path) -> dict[tuple[int, int], StarkTable]:
     import h5py
 
+    file: Any
     found = {}
     with h5py.File(path) as file:
         for group in file.values():
