@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ from .linesum import sum_lines
 from .tables import Tables
 
 log = logging.getLogger("starnet.synthesis")
-Array = NDArray[np.float64]
+Array = NDArray[Any]  # float64
 
 EPSILON = 5e-5
 """Lines are left out, or cut off, where they add less than this to the continuous opacity."""
