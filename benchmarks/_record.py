@@ -90,7 +90,8 @@ def versions() -> dict[str, str]:
 def _command() -> str:
     script = Path(sys.argv[0]).resolve()
     name = script.relative_to(ROOT) if script.is_relative_to(ROOT) else script.name
-    return " ".join(["python", str(name), *sys.argv[1:]])
+    words = [Path(w).name if Path(w).is_absolute() else w for w in sys.argv[1:]]
+    return " ".join(["python", str(name), *words])
 
 
 def _git(*words: str) -> str:
