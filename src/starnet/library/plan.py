@@ -67,7 +67,7 @@ class LibraryPlan:
     visits: int = 1
     absolute: bool = False
     n: int = 1000
-    batch: int = 16
+    batch: int = 8
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "region", corners(self.region))
