@@ -10,6 +10,7 @@ import numpy as np
 
 from starnet.artifact import check_model_output, load_model
 from starnet.dataset import open_dataset
+from starnet.errors import ConfigError, LabelError
 from starnet.inference import Predictor
 from starnet.preprocess import Pipeline, Resample, ToRest
 from starnet.preprocess import Transform as _Transform
@@ -166,9 +167,20 @@ def synthesize(
     >>> sun = starnet.synthesize({"teff": 5777, "logg": 4.44, "fe_h": 0.0}, "apogee")
     """
     if not isinstance(labels, Labels):
-        columns = np.broadcast_arrays(*(np.atleast_1d(v) for v in labels.values()))
-        labels = Labels(tuple(labels), np.stack(columns, axis=1).astype(float))
+        try:
+            columns = np.broadcast_arrays(*(np.atleast_1d(v) for v in labels.values()))
+            values = np.stack(columns, axis=1).astype(float)
+        except (ValueError, TypeError) as error:
+            raise LabelError(
+                f"Labels must be numbers, or arrays with one number for each star; {error}."
+            ) from error
+        labels = Labels(tuple(labels), values)
     if isinstance(grid, str):
         grid = Instrument.preset(grid).grid
+    if isinstance(engine, Synthesizer) and settings:
+        raise ConfigError(
+            f"The engine is built already and takes no settings; received {', '.join(settings)}. "
+            "Give them where it is built, or name the engine."
+        )
     built = engine if isinstance(engine, Synthesizer) else build_synthesizer(engine, **settings)
     return built.synthesize(labels, grid, outside=outside)

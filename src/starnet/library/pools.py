@@ -68,7 +68,7 @@ def dask_pool(scheduler: str, workers: int) -> Iterator[Executor]:
         If the scheduler does not answer.
     """
     try:
-        from distributed import Client
+        from distributed import Client  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise MissingDependencyError(
             'A Dask cluster needs dask and distributed; install them: pip install "starnet[dask]".'

@@ -81,8 +81,6 @@ class Composition:
         log10 n_X / n_H of the Sun.
     abundance : array (92, L)
         Added to it: ``solar + abundance @ labels``.
-    motion : mapping of name to place or None
-        Where vmic, vmac and vsini are among the labels.
     """
 
     names: tuple[str, ...]

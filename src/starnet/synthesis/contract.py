@@ -196,10 +196,17 @@ class Synthesizer(ABC):
 def _on_pixels(flux: Array, fine: WavelengthGrid, grid: WavelengthGrid) -> Array:
     if grid.lsf is not None:
         return Instrument("grid", grid).project(Spectra(fine, flux, frame="rest")).flux
-    edges = grid.to_vacuum().edges
     below = np.concatenate([np.zeros((len(flux), 1)), _cumulative(flux, fine.wavelength)], axis=1)
-    at = np.stack([np.interp(edges, fine.wavelength, row) for row in below])
-    return np.diff(at, axis=1) / np.diff(edges)
+    vacuum, out = grid.to_vacuum(), np.zeros((len(flux), grid.n_pixels))
+    for first, stop in grid.chips:  # pixels end with their chip
+        if stop - first < 2:
+            wave = vacuum.wavelength[first:stop]
+            out[:, first:stop] = [np.interp(wave, fine.wavelength, row) for row in flux]
+            continue
+        edges = vacuum.select(slice(first, stop)).edges
+        at = np.stack([np.interp(edges, fine.wavelength, row) for row in below])
+        out[:, first:stop] = np.diff(at, axis=1) / np.diff(edges)
+    return out
 
 
 def _cumulative(flux: Array, wave: Array) -> Array:
@@ -235,12 +242,12 @@ def log_even(grid: WavelengthGrid, resolution: float, *, margin: float = 0.002) 
     margin : float
         Fraction of the wavelength added at both ends (0.002 is 600 km/s).
 
-    A vacuum grid that is even already and at least half as fine is returned as it is, if it has no
-    line spread.
+    A vacuum grid that is even already (to a thousandth of a pixel) and at least half as fine is
+    returned as it is, if it has no line spread: spectra are then sampled on it, not averaged.
     """
-    if grid.medium == "vacuum" and grid.sampling == "log" and grid.lsf is None:
-        step = np.log(grid.wavelength[-1] / grid.wavelength[0]) / (grid.n_pixels - 1)
-        if step * resolution <= 2.0:
+    if grid.medium == "vacuum" and grid.lsf is None and grid.n_pixels >= 16:
+        steps = np.diff(np.log(grid.wavelength))
+        if np.ptp(steps) < 1e-3 * steps.mean() and steps.mean() * resolution <= 2.0:
             return grid
     wave = grid.to_vacuum().wavelength
     if not resolution > 0:
@@ -273,4 +280,11 @@ def build_synthesizer(name: str, **settings: Any) -> Synthesizer:
     """
     if name not in _FACTORIES:
         raise ConfigError(f"There is no engine {name!r}; there are {', '.join(_FACTORIES)}.")
-    return _FACTORIES[name](**settings)
+    try:
+        return _FACTORIES[name](**settings)
+    except TypeError as error:
+        if "argument" not in str(error):
+            raise
+        raise ConfigError(
+            f"The engine {name} does not take these settings, or lacks one: {error}."
+        ) from error

@@ -189,7 +189,7 @@ _IRON: dict[str, Any] = {
 
 
 def _line_list(table: dict[str, Any]) -> Any:
-    import pandas
+    import pandas  # pyright: ignore[reportMissingImports]
 
     return _modules().LineList(pandas.DataFrame(table), lineformat="short", medium="vac")
 
@@ -234,12 +234,12 @@ def _modules() -> SimpleNamespace:
 
 
 def _load() -> SimpleNamespace:
-    import pysme
-    from pysme.abund import Abund
-    from pysme.atmosphere.atmosphere import Atmosphere as PySMEAtmosphere
-    from pysme.linelist.linelist import LineList
-    from pysme.sme import SME_Structure
-    from pysme.synthesize import Synthesizer
+    import pysme  # pyright: ignore[reportMissingImports]
+    from pysme.abund import Abund  # pyright: ignore[reportMissingImports]
+    from pysme.atmosphere.atmosphere import Atmosphere as PySMEAtmosphere  # pyright: ignore[reportMissingImports]
+    from pysme.linelist.linelist import LineList  # pyright: ignore[reportMissingImports]
+    from pysme.sme import SME_Structure  # pyright: ignore[reportMissingImports]
+    from pysme.synthesize import Synthesizer  # pyright: ignore[reportMissingImports]
 
     logging.getLogger("pysme").setLevel(logging.ERROR)
     return SimpleNamespace(

@@ -48,7 +48,7 @@ EPSILON = 5e-5
 """Lines are left out, or cut off, where they add less than this to the continuous opacity."""
 REACH = 0.008
 """Fraction of the wavelength to which the wings of a line are followed at most."""
-MARGIN = 0.004
+MARGIN = REACH
 """Fraction of the wavelength by which the lines taken reach beyond the grid."""
 HYDROGEN = encode([(1, 0)])
 """H I: `Hydrogen` has its lines, with Stark profiles. Those of a line list are left out."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,10 @@ VERSION = 1
 """Raised when spectra change by more than rounding."""
 
 OURS = "ours"
+SPELLINGS = (("teff",), ("logg",), ("fe_h", "m_h"), ("alpha_m", "alpha_fe"))
+"""Labels that are the atmosphere's teff, logg, m_h and alpha_m."""
+KEPT = 4
+"""Engines, each for one grid, that are kept at a time."""
 
 Lines = LineList | Callable[[float, float], LineList]
 Atmospheres = AtmosphereEmulator | AtmosphereGrid | Atmosphere
@@ -84,6 +87,7 @@ class LteSynthesizer(Synthesizer):
         self.lines, self.tables, self.solar = lines, tables, solar
         self.resolution, self.device = float(resolution), torch.device(device)
         self.options = {"hydrogen": bool(hydrogen), "scattering": bool(scattering)}
+        self.corrections = "none"
         self._engines: dict[bytes, LteEngine] = {}
         self._maps: dict[tuple[str, ...], Composition] = {}
 
@@ -113,17 +117,21 @@ class LteSynthesizer(Synthesizer):
         """
         inputs = PhysicsInputs.locate(physics)
         correct: Callable[[LineList], LineList] = lambda lines: lines  # noqa: E731
+        about = "none"
         if corrections is not None:
-            from starnet.synthesis.calibrate import Corrections
+            from starnet.synthesis.calibrate import HBAND, Corrections
 
-            table = _our_corrections() if corrections == OURS else corrections
+            table = Path(HBAND if corrections == OURS else corrections)
             correct = Corrections.read(table).apply
-        return cls(
+            about = f"{table.name}, sha256 {hashlib.sha256(table.read_bytes()).hexdigest()[:16]}"
+        made = cls(
             inputs.atmospheres(atmospheres),
             lambda start, stop: correct(inputs.lines(start, stop)),
             Tables.open(inputs.path("tables")),
             **settings,
         )
+        made.corrections = about
+        return made
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -133,6 +141,7 @@ class LteSynthesizer(Synthesizer):
             "resolution": self.resolution,
             **self.options,
             **self.structures.describe(),
+            "corrections": self.corrections,
             "lines": {key.hex(): e.provenance for key, e in self._engines.items()},
         }
 
@@ -146,7 +155,7 @@ class LteSynthesizer(Synthesizer):
         values = np.array(labels.values)
         stellar = values @ maps.atmosphere.T
         placed = self.structures.place(stellar, "clamp")
-        for place, spellings in enumerate((("teff",), ("logg",), ("fe_h", "m_h"))):
+        for place, spellings in enumerate(SPELLINGS):
             for name in spellings:
                 if name in labels.names:
                     values[:, labels.index(name)] += placed[:, place] - stellar[:, place]
@@ -227,13 +236,15 @@ class LteSynthesizer(Synthesizer):
         return torch.stack(rows).cpu().numpy()
 
     def engine(self, grid: WavelengthGrid) -> LteEngine:
-        """The engine of one grid, built at its first use and kept."""
+        """The engine of one grid, built at its first use; the last `KEPT` of them are kept."""
         wave = grid.to_vacuum().wavelength
         key = hashlib.sha256(wave.tobytes()).digest()[:8]
         if key not in self._engines:
             lines = self.lines
             if not isinstance(lines, LineList):
                 lines = lines(wave[0] * (1 - MARGIN), wave[-1] * (1 + MARGIN))
+            while len(self._engines) >= KEPT:
+                del self._engines[next(iter(self._engines))]
             self._engines[key] = LteEngine(
                 lines, wave, self.tables, device=self.device, **self.options
             )
@@ -243,10 +254,6 @@ class LteSynthesizer(Synthesizer):
         if names not in self._maps:
             self._maps[names] = Composition.of(names, self.solar)
         return self._maps[names]
-
-
-def _our_corrections() -> Path:
-    return Path(str(resources.files("starnet.synthesis.calibrate").joinpath("hband.ecsv")))
 
 
 def build(**settings: Any) -> LteSynthesizer:
