@@ -74,3 +74,20 @@ def test_our_engine_by_name(shared_data: Path) -> None:
     # the Sun at 1 au sends 243 mW/m2/nm at 1.6 micron (Thuillier et al. 2003, Solar Physics 214, 1)
     at_surface = 24.3 * 215.03**2  # erg / s / cm2 / Angstrom; au over radius of the Sun
     np.testing.assert_allclose(ours.flux.mean(), at_surface, rtol=0.05)
+
+
+def test_pixels_end_with_their_chip() -> None:
+    wave = np.concatenate([np.linspace(15960, 15970, 101), np.linspace(16030, 16040, 101)])
+    chips = WavelengthGrid(wave, "vacuum", chips=((0, 101), (101, 202)))
+    star = {"teff": 5000, "logg": 4, "fe_h": 0}
+    made = starnet.synthesize(star, chips, Slope())  # its line lies in the gap
+    np.testing.assert_allclose(made.normalized, 1, atol=1e-6)
+
+
+def test_settings_of_an_engine_that_is_built_are_refused() -> None:
+    with pytest.raises(ConfigError, match="resolution"):
+        starnet.synthesize({"teff": 5000, "logg": 4, "fe_h": 0}, GRID, Slope(), resolution=1e5)
+    with pytest.raises(ConfigError, match="resolutoin"):
+        starnet.synthesize({"teff": 5000, "logg": 4, "fe_h": 0}, GRID, "grid", resolutoin=1e5)
+    with pytest.raises(LabelError, match="numbers"):
+        starnet.synthesize({"teff": "hot", "logg": 4, "fe_h": 0}, GRID, Slope())

@@ -221,7 +221,8 @@ def check_labels(labels: Labels) -> None:
         which = [n for n, v in zip(labels.names, row, strict=True) if not np.isfinite(v)]
         raise LabelError(
             f"A synthesis needs every label; {bad.size} of {len(labels)} stars lack one, the first "
-            f"is star {bad[0]}, which has no {', '.join(which)}. Fill it in or leave it out."
+            f"is star {bad[0]}, which has no {', '.join(which)}. Fill it in or leave it out; "
+            "numbers that no star has, and sentinels such as 9999, count as missing."
         )
     if not len(labels):
         raise LabelError("A synthesis needs at least one star; received none.")
