@@ -8,7 +8,7 @@ import numpy as np
 
 from starnet.spectra import Labels, WavelengthGrid
 from starnet.synthesis.atmospheres import Atmosphere
-from starnet.synthesis.atmospheres.atmosphere import BOLTZMANN
+from starnet.synthesis.constants import BOLTZMANN
 from starnet.synthesis.lines import LineList, VdwKind, parse_species
 
 LABELS = Labels(("teff", "logg", "fe_h", "vmic"), [[5777.0, 4.44, 0.0, 1.0]])

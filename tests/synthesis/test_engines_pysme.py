@@ -12,7 +12,7 @@ from starnet.errors import ConfigError, MissingDependencyError
 from starnet.spectra import Labels, WavelengthGrid
 from starnet.spectra.air import air_to_vacuum
 from starnet.synthesis.atmospheres import Atmosphere, read_atmosphere
-from starnet.synthesis.atmospheres.atmosphere import BOLTZMANN
+from starnet.synthesis.constants import BOLTZMANN
 from starnet.synthesis.engines import pysme
 from starnet.synthesis.engines._pysme_lines import columns, with_unsold
 from starnet.synthesis.engines.hydrogen import hydrogen_lines, oscillator_strength

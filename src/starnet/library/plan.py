@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from starnet._shipped import read_settings, shipped_names
 from starnet._whole import write_text
 from starnet.errors import ConfigError
 from starnet.library.engine import without_places
@@ -205,8 +207,7 @@ def _instrument(given: str | Mapping[str, Any]) -> Instrument:
 
 def plan_names() -> list[str]:
     """Names of the plans that come with the package."""
-    folder = resources.files("starnet.library") / _FOLDER
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name[-5:] == ".yaml")
+    return shipped_names(_folder())
 
 
 def load_plan(name_or_path: str | Path) -> LibraryPlan:
@@ -219,22 +220,13 @@ def load_plan(name_or_path: str | Path) -> LibraryPlan:
     ConfigError
         If there is none of that name and no such file, or it is no plan.
     """
-    path = Path(name_or_path)
-    shipped = resources.files("starnet.library") / _FOLDER / f"{name_or_path}.yaml"
-    source = path if path.suffix in (".yaml", ".yml") else shipped
-    if not source.is_file():
-        raise ConfigError(
-            f"There is no plan {str(name_or_path)!r}; the package has {', '.join(plan_names())}. "
-            "A plan of your own is a YAML file: give its path."
-        )
-    try:
-        data = yaml.safe_load(source.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{source} cannot be read as YAML: {error}.") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{source} must hold settings with names, as a plan does.")
+    data, path = read_settings(name_or_path, _folder(), "plan")
     sampler = data.get("sampler")
-    if source is path and isinstance(sampler, dict) and "path" in sampler:
+    if path is not None and isinstance(sampler, dict) and "path" in sampler:
         beside = path.parent / str(sampler["path"])
         sampler["path"] = str(beside if beside.exists() else sampler["path"])
     return LibraryPlan.from_dict(data)
+
+
+def _folder() -> Traversable:
+    return resources.files("starnet.library") / _FOLDER

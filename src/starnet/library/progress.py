@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+
+from starnet._progress import Bar
 
 EVERY = 60.0
 """Seconds between lines where there is no terminal for a bar."""
 
 
-class LibraryProgress:
+class LibraryProgress(Bar):
     """Shows stars, spectra per second of this run, and the time that remains.
 
     Parameters
@@ -27,31 +26,11 @@ class LibraryProgress:
     """
 
     def __init__(self, show: bool, total: int, done: int, visits: int = 1) -> None:
-        self._show, self._total, self._before, self._visits = show, total, done, visits
-        self._console = Console(stderr=True)
+        note = TextColumn("{task.fields[note]}")
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), note)
+        super().__init__(show, *columns, description="stars", total=total, completed=done, note="")
+        self._total, self._before, self._done, self._visits = total, done, done, visits
         self._begun = self._told = time.monotonic()
-        self._done = done
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
-        if show and self._console.is_terminal:
-            note = TextColumn("{task.fields[note]}")
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), note)
-            self._bar = Progress(*columns, console=self._console)
-            self._task = self._bar.add_task("stars", total=total, completed=done, note="")
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     @property
     def rate(self) -> float:

@@ -14,15 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starnet.errors import ConfigError, LabelError
+from starnet.synthesis.elements import SYMBOLS
 
 Array = NDArray[Any]  # float64
 
-_SYMBOLS = """
-H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr
-Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm
-Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U
-"""
-ELEMENTS = tuple(_SYMBOLS.split())
+ELEMENTS = SYMBOLS[:92]
 """The 92 elements of the gas, in order of atomic number."""
 
 ALPHA = ("O", "Ne", "Mg", "Si", "S", "Ar", "Ca", "Ti")

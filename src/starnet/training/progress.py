@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from types import TracebackType
-from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
+from starnet._progress import Bar
 from starnet.training.history import Epoch
 
 LINES = 40
 """Most lines of a run where there is no terminal for a bar."""
 
 
-class TrainingProgress:
+class TrainingProgress(Bar):
     """Shows epoch, losses and spectra per second.
 
     Parameters
@@ -27,34 +25,16 @@ class TrainingProgress:
     """
 
     def __init__(self, show: bool, n_epochs: int, n_spectra: int) -> None:
-        self._show, self._n_epochs, self._n_spectra = show, n_epochs, n_spectra
-        self._console = Console(stderr=True)
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
-        if show and self._console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.fields[note]}"),
-                TimeRemainingColumn(),
-                console=self._console,
-            )
-            self._task = self._bar.add_task("epoch", total=n_epochs * n_spectra, note="")
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+        )
+        total = n_epochs * n_spectra
+        super().__init__(show, *columns, description="epoch", total=total, note="")
+        self._n_epochs, self._n_spectra = n_epochs, n_spectra
         self._last: Epoch | None = None
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def at(self, epoch: int, done: int, loss: float, rate: float) -> None:
         """In epoch ``epoch`` (from 1), after ``done`` spectra, at ``rate`` spectra per second."""

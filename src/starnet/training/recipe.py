@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from starnet._shipped import read_settings, shipped_names
 from starnet._whole import write_text
 from starnet.errors import ConfigError
 from starnet.preprocess import Pipeline
@@ -146,10 +148,7 @@ class Recipe:
 
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
-    folder = resources.files("starnet") / _FOLDER
-    return sorted(
-        f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")
-    )
+    return shipped_names(_folder())
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
@@ -160,18 +159,9 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     ConfigError
         If there is none of that name and no such file, or it is no recipe.
     """
-    path = Path(name_or_path)
-    shipped = resources.files("starnet") / _FOLDER / f"{name_or_path}.yaml"
-    source = path if path.suffix in (".yaml", ".yml") else shipped
-    if not source.is_file():
-        raise ConfigError(
-            f"There is no recipe {str(name_or_path)!r}; the package has "
-            f"{', '.join(recipe_names())}. A recipe of your own is a YAML file: give its path."
-        )
-    try:
-        data = yaml.safe_load(source.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{source} cannot be read as YAML: {error}.") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{source} must hold settings with names, as a recipe does.")
+    data, _ = read_settings(name_or_path, _folder(), "recipe")
     return Recipe.from_dict(data)
+
+
+def _folder() -> Traversable:
+    return resources.files("starnet") / _FOLDER

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from starnet.synthesis.atmospheres import AtmosphereEmulator, read_atmosphere
 from starnet.synthesis.composition import SOLAR
+from starnet.synthesis.constants import BOLTZMANN, BOLTZMANN_EV, H_IONISATION
 from starnet.synthesis.lines import LineList, parse_species
-from starnet.synthesis.lte.constants import BOLTZMANN, BOLTZMANN_EV, H_IONISATION
 from starnet.synthesis.lte.engine import Structure
 from starnet.synthesis.lte.eos import MAIN
 from starnet.synthesis.lte.tables import LOG_T, Molecule, Tables

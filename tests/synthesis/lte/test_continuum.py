@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from starnet.synthesis.lte.constants import BOLTZMANN, LIGHT
+from starnet.synthesis.constants import BOLTZMANN, LIGHT
 from starnet.synthesis.lte.continuum import Continuum, edges, planck
 from starnet.synthesis.lte.eos import EquationOfState, Gas
 from starnet.synthesis.lte.tables import Tables

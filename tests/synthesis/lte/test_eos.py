@@ -12,7 +12,7 @@ from torch import Tensor
 from starnet.errors import DataError
 from starnet.synthesis.atmospheres import read_atmosphere, read_atmospheres
 from starnet.synthesis.composition import SOLAR
-from starnet.synthesis.lte.constants import DALTON, MASSES
+from starnet.synthesis.constants import DALTON, MASSES
 from starnet.synthesis.lte.eos import BINDING, MAIN, EquationOfState, Gas
 from starnet.synthesis.lte.tables import Tables
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from starnet.synthesis.constants import LIGHT, LINE_CONSTANT
 from starnet.synthesis.lines import LineList, parse_species
-from starnet.synthesis.lte.constants import LIGHT, LINE_CONSTANT
 from starnet.synthesis.lte.engine import LteEngine
 from starnet.synthesis.lte.hydrogen import (
     REACH,

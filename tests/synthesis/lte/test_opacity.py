@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from starnet.errors import DataError
+from starnet.synthesis.constants import LINE_CONSTANT
 from starnet.synthesis.lines import LineList, VdwKind, parse_species
 from starnet.synthesis.lte import opacity as module
-from starnet.synthesis.lte.constants import LINE_CONSTANT
 from starnet.synthesis.lte.eos import EquationOfState, Gas
 from starnet.synthesis.lte.opacity import LineOpacity, Species, Widths
 from starnet.synthesis.lte.tables import Tables

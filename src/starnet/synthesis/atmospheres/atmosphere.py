@@ -11,11 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator
 
 from starnet.errors import ConfigError, DataError
+from starnet.synthesis.constants import BOLTZMANN
 
 FloatArray = NDArray[Any]  # float64
-
-BOLTZMANN = 1.380649e-16
-"""erg/K (CODATA 2018, exact)."""
 
 REQUIRED = ("rhox", "temperature", "gas_pressure", "electron_density")
 OPTIONAL = ("density", "opacity_ross", "tau_ross", "tau_5000")

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from starnet.errors import ReadError
+from starnet.synthesis.elements import SYMBOLS
 
 from .atmosphere import Atmosphere, FloatArray
-from .elements import SYMBOLS
 
 SOLAR: Mapping[str, float] = {
     "Fe": 7.50, "O": 8.83, "Ne": 8.08, "Mg": 7.58, "Si": 7.55, "S": 7.33, "Ca": 6.36, "Ti": 5.02,

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from starnet.errors import ReadError
+from starnet.synthesis.constants import BOLTZMANN
+from starnet.synthesis.elements import SYMBOLS
 
-from .atmosphere import BOLTZMANN, Atmosphere, FloatArray
-from .elements import SYMBOLS
+from .atmosphere import Atmosphere, FloatArray
 
 ABSENT = -90.0
 """Abundances below are "none" (the files write -99.00)."""

@@ -17,16 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from starnet.errors import DataError, ReadError
+from starnet.synthesis.constants import BOLTZMANN, DALTON
 
-from .atmosphere import BOLTZMANN, Atmosphere, FloatArray
+from .atmosphere import Atmosphere, FloatArray
 
 RECORD, DATA = 1200, 64
 END = 9999
 MARCS_DEPTHS = 56
 MAX_DEPTHS = (RECORD - DATA) // 20
 
-ATOMIC_MASS = 1.66053907e-24
-"""g (CODATA 2018)."""
 METAL_MASS = 0.0142
 """Atomic masses of metals per hydrogen atom at [Fe/H] = 0, as the grid itself counts.
 
@@ -81,7 +80,7 @@ def _model(record: FloatArray, depths: int, where: str) -> Atmosphere:
     nh, theta, pe, pg, log_tau = (
         record[first : first + 5 * depths].astype(np.float64).reshape(depths, 5).T
     )
-    mass = ATOMIC_MASS * (1.0 + 4.0 * helium + METAL_MASS * 10.0**m_h)
+    mass = DALTON * (1.0 + 4.0 * helium + METAL_MASS * 10.0**m_h)
     # steps of 0.1 lose their last digits in float32, and a common scale wants them back
     log_tau = np.round(log_tau, 4)
     rosseland = depths == MARCS_DEPTHS and log_tau[0] == -5.0

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from starnet.synthesis.lte.constants import BOLTZMANN, BOLTZMANN_EV, DALTON, LIGHT, LINE_CONSTANT
+from starnet.synthesis.constants import BOLTZMANN, BOLTZMANN_EV, DALTON, LIGHT, LINE_CONSTANT
 from starnet.synthesis.lte.engine import LteEngine
 from starnet.synthesis.lte.eos import Gas
 

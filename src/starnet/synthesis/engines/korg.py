@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from starnet.synthesis.atmospheres.atmosphere import BOLTZMANN
+from starnet.synthesis.constants import BOLTZMANN
 from starnet.synthesis.contract import Array
 from starnet.synthesis.engines.damping import packed_vdw
 from starnet.synthesis.engines.program import Home, PathLike, onto, read_columns, run, workshop

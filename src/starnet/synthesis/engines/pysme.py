@@ -33,7 +33,8 @@ from typing import Any
 import numpy as np
 
 from starnet.errors import ConfigError, EngineError, MissingDependencyError
-from starnet.synthesis.atmospheres.atmosphere import BOLTZMANN, Atmosphere
+from starnet.synthesis.atmospheres.atmosphere import Atmosphere
+from starnet.synthesis.constants import BOLTZMANN
 from starnet.synthesis.contract import Array
 from starnet.synthesis.engines._pysme_lines import columns, with_unsold
 from starnet.synthesis.engines.star import LineEngine, Star

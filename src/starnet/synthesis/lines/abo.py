@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from starnet.errors import ConfigError, ReadError
 from starnet.spectra.air import air_to_vacuum
+from starnet.synthesis.constants import BOHR, BOLTZMANN, DALTON
 from starnet.synthesis.lines._rows import corrupt, read_text
 from starnet.synthesis.lines.linelist import LineList, VdwKind
 from starnet.synthesis.lines.moog import moog_species
 
-BOHR_RADIUS = 5.29177210903e-9  # cm, CODATA 2018
-BOLTZMANN = 1.380649e-16  # erg/K
-DALTON = 1.66053906660e-24  # g
 HYDROGEN_MASS = 1.008  # dalton
 ABO_VELOCITY = 1e6  # cm/s, at which sigma is given
 
@@ -42,7 +40,7 @@ def abo_log_gamma(sigma: float, alpha: float, mass: float, temperature: float = 
     reduced = DALTON / (1 / HYDROGEN_MASS + 1 / mass)
     speed = sqrt(8 * BOLTZMANN * temperature / (pi * reduced))
     shape = (4 / pi) ** (alpha / 2) * gamma(2 - alpha / 2)
-    area = sigma * BOHR_RADIUS**2
+    area = sigma * BOHR**2
     return log10(2 * shape * area * ABO_VELOCITY * (speed / ABO_VELOCITY) ** (1 - alpha))
 
 

@@ -15,12 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from starnet.errors import ConfigError
+from starnet.synthesis.elements import SYMBOLS as ALL_SYMBOLS
 
-SYMBOLS = (
-    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se "
-    "Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb "
-    "Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm"
-).split()
+SYMBOLS = list(ALL_SYMBOLS[:96])
 """Symbols of the elements; that of atomic number Z stands at Z - 1."""
 
 NUMBERS = {symbol: z for z, symbol in enumerate(SYMBOLS, start=1)}

@@ -26,7 +26,8 @@ import torch
 import yaml
 from torch import Tensor
 
-from .constants import BOLTZMANN, BOLTZMANN_EV, EV, H_IONISATION, LIGHT, PLANCK
+from starnet.synthesis.constants import BOLTZMANN, BOLTZMANN_EV, EV, H_IONISATION, LIGHT, PLANCK
+
 from .eos import Gas
 from .hydrogen import occupation
 from .tables import Tables

@@ -17,8 +17,15 @@ import torch
 from torch import Tensor
 
 from starnet.errors import DataError
+from starnet.synthesis.constants import (
+    BOLTZMANN,
+    BOLTZMANN_EV,
+    DALTON,
+    ELECTRON_MASS,
+    MASSES,
+    PLANCK,
+)
 
-from .constants import BOLTZMANN, BOLTZMANN_EV, DALTON, ELECTRON_MASS, MASSES, PLANCK
 from .tables import LOG_T, Molecule, Tables
 
 BINDING = (1, 6, 7, 8, 12, 13, 14, 16, 17, 20, 22, 23, 24, 26)

@@ -23,7 +23,8 @@ import torch
 from scipy.special import genlaguerre
 from torch import Tensor
 
-from .constants import (
+from starnet.synthesis.constants import (
+    BOHR,
     BOLTZMANN,
     BOLTZMANN_EV,
     DALTON,
@@ -35,6 +36,7 @@ from .constants import (
     PLANCK,
     RYDBERG,
 )
+
 from .eos import Gas
 from .tables import StarkTable, Tables
 
@@ -45,7 +47,6 @@ HOLTSMARK = 1.25e-9
 """Field per electron density to the 2/3, esu."""
 SELF = {(2, 3): (1180.0, 0.677), (2, 4): (2320.0, 0.455), (2, 5): (4208.0, 0.380)}
 """Cross section (a0**2) at 10**4 m/s and velocity exponent of Balmer lines."""
-BOHR = 5.29177210903e-9  # cm
 HARD_SPHERE = 0.5
 
 

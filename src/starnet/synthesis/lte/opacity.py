@@ -23,6 +23,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from starnet.errors import DataError
+from starnet.synthesis.constants import (
+    BOLTZMANN,
+    BOLTZMANN_EV,
+    DALTON,
+    EV,
+    LIGHT,
+    LINE_CONSTANT,
+    MASSES,
+    PLANCK,
+)
 from starnet.synthesis.lines import (
     UNSOLD_ALPHA,
     LineList,
@@ -36,7 +46,6 @@ from starnet.synthesis.lines import (
     without_isotopes,
 )
 
-from .constants import BOLTZMANN, BOLTZMANN_EV, DALTON, LIGHT, LINE_CONSTANT, MASSES, PLANCK
 from .eos import Gas
 from .linesum import sum_lines
 from .tables import Tables
@@ -333,7 +342,7 @@ def _gaps(lines: LineList, tables: Tables) -> tuple[Array, Array, Array]:
     z = atomic_numbers(lines.species).max(axis=1)
     stage = np.minimum(charges(lines.species), 1)
     limit = tables.ionisation[np.minimum(z, 92) - 1, stage]
-    upper = lines.excitation + PLANCK * LIGHT / 1.602176634e-12 * 1e8 / lines.wavelength
+    upper = lines.excitation + PLANCK * LIGHT / EV * 1e8 / lines.wavelength
     gap = np.maximum(limit - upper, LEAST_GAP)
     low_gap = np.asarray(np.maximum(limit - lines.excitation, gap + 1e-3))
     return np.asarray(gap), low_gap, np.asarray(1.0 + charges(lines.species))

@@ -20,7 +20,7 @@ from .engine import Structure
 
 LABELS = ("teff", "logg", "m_h", "alpha_m")
 DEPTHS = 50
-"""Of the 80 depths of the emulators, how many are kept: fluxes change by less than 0.0015."""
+"""Of the 80 depths of the emulators, how many are kept."""
 LEAST_STEP = 1e-4 * np.log(10)
 NEAR = {"teff": 1.0, "logg": 0.02}
 """How far labels may be from those of a single atmosphere."""

@@ -19,8 +19,7 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from starnet.errors import DataError
 from starnet.synthesis.composition import ELEMENTS
-
-from .constants import BOLTZMANN_EV, H_IONISATION
+from starnet.synthesis.constants import BOLTZMANN_EV, H_IONISATION
 
 Array = NDArray[Any]  # float64
 
@@ -273,7 +272,7 @@ def _polyatomic(path: Path) -> dict[str, Molecule]:
 
 def _saha(atoms: tuple[int, ...], t: Array, log_u: Array, log_q: Array) -> Array:
     """ln of (product of atoms' Q (2 pi m kT / h2)**1.5 kT) / (the same of the molecule)."""
-    from .constants import BOLTZMANN, DALTON, MASSES, PLANCK
+    from starnet.synthesis.constants import BOLTZMANN, DALTON, MASSES, PLANCK
 
     def translation(mass: float) -> Array:
         return 1.5 * np.log(2 * np.pi * mass * DALTON * BOLTZMANN * t / PLANCK**2)

@@ -1,4 +1,4 @@
-"""Chemical symbols by atomic number, as model atmospheres list abundances."""
+"""Chemical symbols by atomic number: the one list for lines, atmospheres and abundances."""
 
 _SYMBOLS = """
 H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr
