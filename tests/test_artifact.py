@@ -90,7 +90,7 @@ def test_a_failed_save_leaves_nothing_behind(toy_model, tmp_path, monkeypatch):
         def full(*_, kind=kind):
             raise kind("No space left on device")
 
-        monkeypatch.setattr("starnet.artifact.save_file", full)
+        monkeypatch.setattr("starnet.models.stored.save_file", full)
         with pytest.raises(OutputError, match="No space left"):
             toy_model.save(tmp_path / "model")
         assert list(tmp_path.iterdir()) == []

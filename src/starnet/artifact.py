@@ -8,33 +8,32 @@ bounds, and where it all came from. Nothing in it is code, and loading runs none
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import re
-import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from starnet._version import __version__
-from starnet.errors import FrameError, GridError, ModelError, OutputError, StarNetError
+from starnet.errors import FrameError, GridError, ModelError, StarNetError
 from starnet.models import build_network, config_to_dict
+from starnet.models.stored import (
+    JSON_NAME,
+    WEIGHTS_NAME,
+    check_output,
+    read_about,
+    read_weights,
+    weights_digest,
+    write_folder,
+)
 from starnet.preprocess import Pipeline, Resample, ToRest
 from starnet.spectra import LabelScale, Spectra, WavelengthGrid, label_spec
 from starnet.spectra.batch import Frame
 
 FORMAT = "starnet-model"
 FORMAT_VERSION = 1
-JSON_NAME = "model.json"
-WEIGHTS_NAME = "weights.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,35 +136,24 @@ class Model:
         """Network inputs (N, C, P) float32 of prepared spectra."""
         return network_inputs(prepared, mask_channel=self.mask_channel)
 
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+    def save(self, folder: str | Path, *, overwrite: bool = False, half: bool = False) -> Path:
         """Write the model as a folder, whole or not at all.
+
+        Parameters
+        ----------
+        folder : path
+        overwrite : bool
+            Replace a model of that name.
+        half : bool
+            Keep the weights in half precision.
 
         Raises
         ------
         OutputError
             If the folder exists and ``overwrite`` is false, or it cannot be written.
         """
-        folder = Path(folder)
-        check_model_output(folder, overwrite=overwrite)
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-            try:
-                self._write(partial)
-                _replace(partial, folder)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-        except (OSError, SafetensorError) as error:
-            raise OutputError(f"The model cannot be written to {folder}: {error}.") from error
-        return folder
-
-    def _write(self, folder: Path) -> None:
-        state = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
-        save_file(state, folder / WEIGHTS_NAME)
-        (folder / WEIGHTS_NAME).chmod(0o644)  # colleagues read it too
-        about = {**self.describe(), "weights_sha256": _sha256(folder / WEIGHTS_NAME)}
-        (folder / JSON_NAME).write_text(_readable_json(about))
-        folder.chmod(0o755)
+        state = self.network.state_dict()
+        return write_folder(folder, self.describe(), state, overwrite=overwrite, half=half)
 
     def describe(self) -> dict[str, Any]:
         """Everything but the weights, JSON-ready: what ``model.json`` holds."""
@@ -195,16 +183,11 @@ def load_model(folder: str | Path) -> Model:
         If the folder is no model, is damaged, or was written by a newer version.
     """
     folder = Path(folder)
-    about = _read_json(folder / JSON_NAME)
-    weights = folder / WEIGHTS_NAME
-    if not weights.is_file() or _sha256(weights) != about.get("weights_sha256"):
-        raise ModelError(
-            f"{weights} is absent or does not belong to {folder / JSON_NAME} (its checksum "
-            "differs). Copy the whole folder again from where it was trained."
-        )
+    about = read_about(folder, FORMAT, FORMAT_VERSION)
+    state = read_weights(folder, about)
     try:
         network = build_network(about["network"])
-        network.load_state_dict(load_file(weights))
+        network.load_state_dict(state)
         network.eval()
         return Model(
             network=network,
@@ -216,7 +199,7 @@ def load_model(folder: str | Path) -> Model:
             name=about["name"],
             provenance=about["provenance"],
         )
-    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError, StarNetError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, StarNetError) as error:
         raise ModelError(
             f"{folder} is a StarNet model that this version ({__version__}) cannot build: {error}. "
             f"It was written by version {about.get('starnet_version', 'unknown')}."
@@ -228,17 +211,7 @@ def check_model_output(folder: str | Path, *, overwrite: bool) -> None:
 
     Only a model is ever replaced, and only on purpose.
     """
-    folder = Path(folder)
-    if not folder.exists():
-        return
-    if not overwrite:
-        raise OutputError(f"{folder} exists. Choose another name, or overwrite it on purpose.")
-    try:
-        _read_json(folder / JSON_NAME)
-    except ModelError as error:
-        raise OutputError(
-            f"{folder} exists and is no StarNet model; it is not replaced. Choose another name."
-        ) from error
+    check_output(folder, FORMAT, overwrite=overwrite)
 
 
 def network_inputs(prepared: Spectra, *, mask_channel: bool) -> NDArray[Any]:
@@ -249,69 +222,19 @@ def network_inputs(prepared: Spectra, *, mask_channel: bool) -> NDArray[Any]:
     return np.concatenate([flux, prepared.mask[:, np.newaxis].astype(np.float32)], axis=1)
 
 
-def weights_digest(network: nn.Module) -> str:
-    """Twelve letters that tell one set of weights from another: the version of a model."""
-    digest = hashlib.sha256()
-    for name, value in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]
-
-
 def count_parameters(network: nn.Module) -> int:
     """Number of trainable parameters."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        about = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise ModelError(
-            f"{path.parent} is no StarNet model: a model is a folder with {JSON_NAME} and "
-            f"{WEIGHTS_NAME}, as `starnet train` writes it."
-        ) from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise ModelError(f"{path} does not describe a StarNet model (no format: {FORMAT}).")
-    if about.get("format_version", 0) > FORMAT_VERSION:
-        raise ModelError(
-            f"{path} has format version {about['format_version']}, newer than this StarNet "
-            f"({__version__}, format {FORMAT_VERSION}) can read. Upgrade starnet."
-        )
-    return about
-
-
-def _readable_json(data: dict[str, Any]) -> str:
-    """Indented JSON with each list of numbers on one line; what is not a number is null."""
-    text = json.dumps(_plain(data), indent=1, allow_nan=False)
-    lists = re.compile(r"\[\s+([^\[\]{}\"]*?)\s+\]")
-    return lists.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(item) for item in value]
-    value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _replace(new: Path, old: Path) -> None:
-    """Put a finished folder in the place of an old one, which is gone only afterwards."""
-    if not old.exists():
-        os.replace(new, old)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{old.name}.", dir=old.parent))
-    os.replace(old, aside / "model")
-    os.replace(new, old)
-    shutil.rmtree(aside, ignore_errors=True)
+__all__ = [
+    "FORMAT",
+    "JSON_NAME",
+    "WEIGHTS_NAME",
+    "Model",
+    "check_model_output",
+    "count_parameters",
+    "load_model",
+    "network_inputs",
+    "weights_digest",
+]

@@ -25,6 +25,13 @@ def _lte(**settings: Any) -> Synthesizer:
     return build(**settings)
 
 
+def _emulator(**settings: Any) -> Synthesizer:
+    from starnet.synthesis.emulator.emulator import build
+
+    return build(**settings)
+
+
 register("lte", _lte)
+register("emulator", _emulator)
 
 __all__ = ["Synthesizer", "SyntheticSpectra", "build_synthesizer", "engine_names", "register"]

@@ -5,9 +5,9 @@
     made.normalized, made.continuum, made.flux, made.spectra()
 
 A member gives a name, the fine grid it computes on, and `emergent`: the spectrum of resting gas
-with neither rotation nor macroturbulence. Everything else is done here once: labels are checked,
-stars are broadened, and the spectrum is put on the grid that was asked for, through the grid's
-line spread if it has one.
+with neither rotation nor macroturbulence (and `clamped` and `on_pixels` where it must). All else
+is done here once: labels are checked, stars are broadened, and the spectrum is put on the grid
+that was asked for, through the grid's line spread if it has one.
 """
 
 from __future__ import annotations
@@ -190,7 +190,14 @@ class Synthesizer(ABC):
             return normalized, continuum
         wave = grid.to_vacuum().wavelength
         smooth = np.stack([np.interp(wave, fine.wavelength, row) for row in continuum])
-        return _on_pixels(normalized, fine, grid), smooth
+        return self.on_pixels(normalized, fine, grid), smooth
+
+    def on_pixels(self, flux: Array, fine: WavelengthGrid, grid: WavelengthGrid) -> Array:
+        """Normalised flux (N, Q) on the grid asked for, of flux (N, P) on the fine grid.
+
+        An engine whose fine grid has a line spread of its own overrides this.
+        """
+        return _on_pixels(flux, fine, grid)
 
 
 def _on_pixels(flux: Array, fine: WavelengthGrid, grid: WavelengthGrid) -> Array:

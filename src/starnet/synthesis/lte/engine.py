@@ -77,6 +77,8 @@ class LteEngine:
         Whether to include the lines of hydrogen.
     scattering : bool
         Whether scattering is taken apart from absorption in the source function.
+    cutoff : float, optional
+        As of `LineOpacity`.
     device : torch device
 
     Raises
@@ -95,6 +97,7 @@ class LteEngine:
         *,
         hydrogen: bool = True,
         scattering: bool = True,
+        cutoff: float | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         wave = np.asarray(wavelength, dtype=float)
@@ -103,7 +106,7 @@ class LteEngine:
         self.device = torch.device(device)
         self.wavelength, self.scattering = wave, scattering
         self.state = EquationOfState(tables, device)
-        self.lines = LineOpacity(lines, wave, tables, device)
+        self.lines = LineOpacity(lines, wave, tables, device, cutoff)
         self.provenance = {"n": len(self.lines.lines), "sources": list(lines.sources)}
         balmer = hydrogen_lines(tables, wave[0], wave[-1]) if hydrogen else []
         coarse = _nodes(wave[0], wave[-1], np.zeros(0))

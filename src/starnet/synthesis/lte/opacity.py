@@ -121,6 +121,9 @@ class LineOpacity:
         Vacuum Angstrom, even in the logarithm.
     tables : Tables
     device : torch device
+    cutoff : float, optional
+        Lines are left out, or cut off, where they add less than this to the continuous opacity.
+        Default: `EPSILON`.
 
     Raises
     ------
@@ -134,7 +137,9 @@ class LineOpacity:
         wavelength: Array,
         tables: Tables,
         device: torch.device | str = "cpu",
+        cutoff: float | None = None,
     ) -> None:
+        self.cutoff = EPSILON if cutoff is None else float(cutoff)
         self.n_pixels = len(wavelength)
         self.step = float(np.log(wavelength[-1] / wavelength[0]) / (self.n_pixels - 1))
         lines = lines.select(wavelength[0] * (1 - MARGIN), wavelength[-1] * (1 + MARGIN)).sort()
@@ -202,7 +207,7 @@ class LineOpacity:
         shape = gas.temperature.shape
         n_cells = continuum.shape[-1]
         cell = (self.centre / self.n_pixels * n_cells).long().clamp(0, n_cells - 1)
-        level = EPSILON * continuum.detach()
+        level = self.cutoff * continuum.detach()
         log_gf = self.log_gf if log_gf is None else log_gf
         log_vdw = self.log_vdw if log_vdw is None else log_vdw
         population = self.populations(gas)

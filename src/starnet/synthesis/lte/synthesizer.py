@@ -23,7 +23,7 @@ from starnet.synthesis.lines import LineList
 
 from .continuum import VALID
 from .engine import Flux, LteEngine
-from .opacity import MARGIN
+from .opacity import EPSILON, MARGIN
 from .structure import LABELS, EmulatedStructures, GivenStructures, Structures
 from .tables import Tables
 
@@ -55,7 +55,7 @@ class LteSynthesizer(Synthesizer):
         Solar abundances, one of `starnet.synthesis.composition.SOLAR`.
     resolution : float
         Wavelength / pixel of the computation.
-    hydrogen, scattering : bool
+    hydrogen, scattering, cutoff
         See `LteEngine`.
     scale : "rhox" or "tau_5000"
         Depth scale of atmospheres from a grid.
@@ -74,9 +74,12 @@ class LteSynthesizer(Synthesizer):
         resolution: float = RESOLUTION,
         hydrogen: bool = True,
         scattering: bool = True,
+        cutoff: float | None = None,
         scale: str = "rhox",
         device: torch.device | str = "cpu",
     ) -> None:
+        if cutoff is not None and not 0 < cutoff < 0.1:
+            raise ConfigError(f"cutoff must be above 0 and below 0.1; received {cutoff!r}.")
         if not resolution >= 1000:
             raise ConfigError(f"resolution must be at least 1000; received {resolution!r}.")
         self.structures: Structures = (
@@ -87,6 +90,7 @@ class LteSynthesizer(Synthesizer):
         self.lines, self.tables, self.solar = lines, tables, solar
         self.resolution, self.device = float(resolution), torch.device(device)
         self.options = {"hydrogen": bool(hydrogen), "scattering": bool(scattering)}
+        self.cutoff = EPSILON if cutoff is None else float(cutoff)
         self.corrections = "none"
         self._engines: dict[bytes, LteEngine] = {}
         self._maps: dict[tuple[str, ...], Composition] = {}
@@ -140,6 +144,7 @@ class LteSynthesizer(Synthesizer):
             "solar": self.solar,
             "resolution": self.resolution,
             **self.options,
+            "cutoff": self.cutoff,
             **self.structures.describe(),
             "corrections": self.corrections,
             "lines": {key.hex(): e.provenance for key, e in self._engines.items()},
@@ -246,7 +251,7 @@ class LteSynthesizer(Synthesizer):
             while len(self._engines) >= KEPT:
                 del self._engines[next(iter(self._engines))]
             self._engines[key] = LteEngine(
-                lines, wave, self.tables, device=self.device, **self.options
+                lines, wave, self.tables, cutoff=self.cutoff, device=self.device, **self.options
             )
         return self._engines[key]
 

@@ -278,5 +278,5 @@ def _from_preset(name: str, row: Mapping[str, Any]) -> Instrument:
     return Instrument(name, replace(grid, lsf=lsf), source=row["source"].strip())
 
 
-PRESETS = ("apogee", "sdss", "segue", "lamost", "miles")
+PRESETS = ("apogee", "apogee-sharp", "optical-sharp", "sdss", "segue", "lamost", "miles")
 """Names of the instruments that come with the package."""
