@@ -32,6 +32,7 @@ def settings(tmp_path_factory):
         "sobol": {"labels": {**BOX, **OTHERS}},
         "table": {"path": str(folder / "stars.csv"), "labels": OTHERS},
         "isochrone": {"path": str(folder / "iso.dat"), "labels": OTHERS},
+        "population": {"labels": OTHERS},
     }
 
 

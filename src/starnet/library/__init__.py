@@ -4,8 +4,9 @@
     report = make_library(plan, "generic.zarr")
 
 `rules` say how one label is drawn, `sampler` is the contract of the samplers (`sobol`, `table`,
-`isochrone`), `region` which stars can be made, `plan` all that defines a library, `make` computes
-one shard, `shard` keeps it in a `folder`, `pools` are where that happens, `run` does the whole.
+`isochrone`, `population`), `region` which stars can be made, `plan` all that defines a library,
+`make` computes one shard, `shard` keeps it in a `folder`, `pools` are where that happens, `run`
+does the whole.
 """
 
 from starnet.library.engine import open_engine
@@ -13,6 +14,7 @@ from starnet.library.folder import made_before, shards_path
 from starnet.library.isochrone import IsochroneSampler
 from starnet.library.parsec import Isochrone, read_isochrones
 from starnet.library.plan import LibraryPlan, load_plan, plan_names
+from starnet.library.population import PopulationSampler, draw, vmac_relation
 from starnet.library.region import atmospheres_accept
 from starnet.library.rules import RULES, Box, Rule, Trend, Vmic
 from starnet.library.run import LibraryReport, draw_stars, make_library
@@ -28,6 +30,7 @@ __all__ = [
     "IsochroneSampler",
     "LibraryPlan",
     "LibraryReport",
+    "PopulationSampler",
     "Rule",
     "Sampler",
     "SobolSampler",
@@ -35,6 +38,7 @@ __all__ = [
     "Trend",
     "Vmic",
     "atmospheres_accept",
+    "draw",
     "draw_stars",
     "load_plan",
     "made_before",
@@ -43,4 +47,5 @@ __all__ = [
     "plan_names",
     "read_isochrones",
     "shards_path",
+    "vmac_relation",
 ]
