@@ -76,6 +76,14 @@ def test_motions_follow_their_relations():
     assert np.all(vmac_relation([3800, 6800], [0.5, 3.9], [-2.0, 0.4]) <= 9.0)
 
 
+def test_macroturbulence_is_drawn_at_wish_and_leaves_the_rest(stars):
+    with_it = draw(300, seed=5, vmac=True)
+    assert with_it.names == (*NAMES, "vmac")
+    assert np.array_equal(with_it.values[:, :-1], stars.values[:300])
+    ratio = with_it.column("vmac") / vmac_relation(*with_it.values[:, :3].T)
+    assert np.std(np.log10(ratio)) == pytest.approx(0.08, abs=0.015)
+
+
 def test_rules_and_bounds_take_the_place_of_the_population(stars):
     data = {"sampler": "population", "labels": {"mg_fe": 0.25}, "bounds": {"logg": [3.8, 5.0]}}
     drawn = Sampler.from_dict(data).draw(200)

@@ -31,7 +31,8 @@ STARS = ("teff", "logg", "fe_h")
 TRACERS = ("o_fe", "mg_fe", "si_fe", "s_fe")
 ALPHA_DIVIDE = 0.10
 """[alpha/Fe] at solar [Fe/H] that divides the sequences; it rises to metal-poor stars."""
-VMIC_SCATTER = 0.08  # dex
+SCATTER = 0.08
+"""Of vmic and vmac about their relations, dex."""
 TURN = (3.4, 3.9)
 """log g between which giants become dwarfs."""
 _FOLDER = "populations"
@@ -87,6 +88,8 @@ class PopulationSampler(Sampler):
     bounds : mapping of label to (low, high)
         In place of the population's own, which are where the emulator of APOGEE holds. A star
         with any label outside is left out.
+    vmac : bool
+        Also draw macroturbulence, by `vmac_relation` with scatter.
     labels : mapping of label to rule
         Labels by rules instead of the population's; the rest stays as it is.
     single, seed
@@ -96,6 +99,7 @@ class PopulationSampler(Sampler):
     kind = "population"
     population: str = "apogee"
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    vmac: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "population", str(self.population))
@@ -116,13 +120,16 @@ class PopulationSampler(Sampler):
     @property
     def own(self) -> tuple[str, ...]:
         given = [str(name) for name in self.labels]
-        return tuple(name for name in self.model.names if name not in given or name in STARS)
+        names = (*self.model.names, "vmac") if self.vmac else self.model.names
+        return tuple(name for name in names if name not in given or name in STARS)
 
     def candidates(self) -> Iterator[Array]:
         limits = {**self.model.bounds, **self.bounds}
         for number in range(2**30):
             rng = np.random.default_rng([self.seed, number])
             drawn = self.model.stars(rng, BLOCK)
+            factor = 10.0 ** (SCATTER * rng.standard_normal(BLOCK))
+            drawn["vmac"] = factor * vmac_relation(*(drawn[name] for name in STARS))
             outside = np.zeros(BLOCK, dtype=bool)
             for name in self.own:
                 low, high = limits.get(name, (-np.inf, np.inf))
@@ -187,7 +194,7 @@ class Population:
         noise = rng.standard_normal((n, 3, 1))
         drawn = means[which] + (roots[which] @ noise)[..., 0]
         teff, logg, fe_h = drawn.T
-        vmic = vmic_of(teff, logg) * 10.0 ** (VMIC_SCATTER * rng.standard_normal(n))
+        vmic = vmic_of(teff, logg) * 10.0 ** (SCATTER * rng.standard_normal(n))
         out = {"teff": teff, "logg": logg, "fe_h": fe_h, "vmic": vmic}
         return {**out, **self._abundances(rng, logg, fe_h)}
 
@@ -235,7 +242,14 @@ def load_population(which: str = "apogee") -> Population:
     return population
 
 
-def draw(n: int, seed: int, *, accept: Accept | None = None, population: str = "apogee") -> Labels:
+def draw(
+    n: int,
+    seed: int,
+    *,
+    accept: Accept | None = None,
+    vmac: bool = False,
+    population: str = "apogee",
+) -> Labels:
     """Labels of n stars as a survey observes them: those that the emulator of APOGEE has.
 
     Parameters
@@ -245,6 +259,8 @@ def draw(n: int, seed: int, *, accept: Accept | None = None, population: str = "
         Other seeds give other stars; a larger draw begins with the stars of a smaller one.
     accept : callable, optional
         Which stars can be made, such as `Emulator.covers`.
+    vmac : bool
+        Also macroturbulence, as last label; it leaves the others as they are.
     population : str
         See `PopulationSampler`.
 
@@ -255,4 +271,4 @@ def draw(n: int, seed: int, *, accept: Accept | None = None, population: str = "
     LabelError
         If almost no star is accepted.
     """
-    return PopulationSampler(population=population, seed=seed).draw(n, accept)
+    return PopulationSampler(population=population, seed=seed, vmac=vmac).draw(n, accept)
