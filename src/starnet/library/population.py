@@ -43,7 +43,7 @@ def divide(fe_h: Array, alpha: Array) -> NDArray[np.bool_]:
     return alpha > ALPHA_DIVIDE - 0.10 * np.clip(fe_h, -0.8, 0.0)
 
 
-def vmic_of(teff: Array, logg: Array) -> Array:
+def vmic_of(teff: Any, logg: Any) -> Array:
     """Microturbulence in km/s: of giants `vmic_relation`, of dwarfs that of Bruntt et al. 2010.
 
     Bruntt et al. (MNRAS 405, 1907): 1.01 + 4.56e-4 (Teff - 5700) + 2.75e-7 (Teff - 5700)**2,
