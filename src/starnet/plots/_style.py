@@ -16,6 +16,8 @@ DOT = {"s": 9, "alpha": 0.55, "linewidths": 0, "rasterized": True}
 LINE = {"color": "0.25", "lw": 1.0, "zorder": 0}
 """How a line of reference is drawn."""
 COLOURS = "viridis"
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+"""Colours that everyone tells apart (Okabe and Ito 2008)."""
 
 _NAMES = {"teff": r"$T_\mathrm{eff}$", "logg": r"$\log g$", "snr": "S/N"}
 
