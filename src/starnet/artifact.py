@@ -8,6 +8,7 @@ bounds, and where it all came from. Nothing in it is code, and loading runs none
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from starnet.spectra import LabelScale, Spectra, WavelengthGrid, label_spec
 from starnet.spectra.batch import Frame
 
 FORMAT = "starnet-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +51,9 @@ class Model:
         From spectra as they are read to spectra as the network sees them.
     input_grid, input_frame
         Grid and frame of the spectra that it was trained on, before the pipeline.
-    mask_channel : bool
-        Whether the mask is a second input channel.
+    channels : tuple of str
+        What the network is fed, in order: of ``flux``, ``mask`` (0 and 1) and ``ivar`` (0 where
+        masked; where no error is known, that of a signal to noise of 100).
     name : str
         What the model is called in tables and messages.
     provenance : dict
@@ -63,7 +65,7 @@ class Model:
     pipeline: Pipeline
     input_grid: WavelengthGrid
     input_frame: Frame
-    mask_channel: bool = False
+    channels: tuple[str, ...] = ("flux",)
     name: str = "starnet"
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -134,7 +136,7 @@ class Model:
 
     def inputs(self, prepared: Spectra) -> NDArray[Any]:
         """Network inputs (N, C, P) float32 of prepared spectra."""
-        return network_inputs(prepared, mask_channel=self.mask_channel)
+        return network_inputs(prepared, self.channels)
 
     def save(self, folder: str | Path, *, overwrite: bool = False, half: bool = False) -> Path:
         """Write the model as a folder, whole or not at all.
@@ -168,7 +170,7 @@ class Model:
             "input_grid": self.input_grid.to_dict(),
             "input_frame": self.input_frame,
             "pipeline": self.pipeline.to_dict(),
-            "mask_channel": self.mask_channel,
+            "channels": list(self.channels),
             "network": config_to_dict(self.network.config),
             "provenance": self.provenance,
         }
@@ -195,7 +197,7 @@ def load_model(folder: str | Path) -> Model:
             pipeline=Pipeline.from_dict(about["pipeline"]),
             input_grid=WavelengthGrid.from_dict(about["input_grid"]),
             input_frame=about["input_frame"],
-            mask_channel=about["mask_channel"],
+            channels=tuple(about["channels"]),
             name=about["name"],
             provenance=about["provenance"],
         )
@@ -214,12 +216,38 @@ def check_model_output(folder: str | Path, *, overwrite: bool) -> None:
     check_output(folder, FORMAT, overwrite=overwrite)
 
 
-def network_inputs(prepared: Spectra, *, mask_channel: bool) -> NDArray[Any]:
-    """Network inputs (N, C, P) float32: flux, and the mask as 0 and 1 where it is asked for."""
-    flux = prepared.flux[:, np.newaxis]
-    if not mask_channel:
-        return np.array(flux, dtype=np.float32)
-    return np.concatenate([flux, prepared.mask[:, np.newaxis].astype(np.float32)], axis=1)
+def network_inputs(prepared: Spectra, channels: Sequence[str] = ("flux",)) -> NDArray[Any]:
+    """Network inputs (N, C, P) float32 of the channels named; see `Model`.
+
+    Raises
+    ------
+    ModelError
+        If a channel is unknown.
+    """
+    if strange := [name for name in channels if name not in _CHANNELS]:
+        raise ModelError(
+            f"A network is fed {', '.join(_CHANNELS)}; there is no channel {strange[0]!r}."
+        )
+    return np.stack([_CHANNELS[name](prepared) for name in channels], axis=1, dtype=np.float32)
+
+
+def _ivar(prepared: Spectra) -> NDArray[Any]:
+    good = ~prepared.mask
+    ivar = np.where(good, prepared.ivar, 0.0)
+    unknown = ~np.any(ivar > 0, axis=1)
+    if unknown.any():
+        level = np.maximum(np.abs(prepared.flux[unknown]), 1e-6)
+        middle = np.median(level, axis=1, keepdims=True)
+        ivar[unknown] = np.where(good[unknown], (UNKNOWN_SNR / middle) ** 2, 0.0)
+    return ivar
+
+
+UNKNOWN_SNR = 100.0
+_CHANNELS: dict[str, Callable[[Spectra], NDArray[Any]]] = {
+    "flux": lambda prepared: prepared.flux,
+    "mask": lambda prepared: prepared.mask,
+    "ivar": _ivar,
+}
 
 
 def count_parameters(network: nn.Module) -> int:

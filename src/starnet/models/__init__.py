@@ -3,6 +3,7 @@
 from starnet.models._fused import plain_operations
 from starnet.models.ensemble import Ensemble, EnsembleConfig, gather
 from starnet.models.projection import Projection, ProjectionConfig
+from starnet.models.reader import Reader, ReaderConfig
 from starnet.models.registry import (
     build_network,
     config_from_dict,
@@ -18,6 +19,8 @@ __all__ = [
     "EnsembleConfig",
     "Projection",
     "ProjectionConfig",
+    "Reader",
+    "ReaderConfig",
     "StarNet",
     "StarNetConfig",
     "apply_network",

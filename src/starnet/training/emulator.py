@@ -1,4 +1,4 @@
-"""Training of an emulator: components of the training spectra, then a network for their numbers."""
+"""The fit of an emulator: components of the training spectra, then a network for their numbers."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def train_model(
         pipeline=recipe.preprocess.deterministic(),
         input_grid=dataset.grid,
         input_frame=dataset.frame,
-        mask_channel=recipe.mask_channel,
+        channels=("flux", "mask") if recipe.mask_channel else ("flux",),
         name=name,
         provenance=_provenance(dataset, recipe, rows, histories),
     )
@@ -227,7 +227,7 @@ class _Source:
             disable=not self.progress or len(starts) < 2,
         ):
             spectra = pipeline(self.dataset.read(rows[start : start + BLOCK]))
-            part = network_inputs(spectra, mask_channel=self.recipe.mask_channel)
+            part = network_inputs(spectra, ("flux", "mask")[: self.channels])
             inputs[start : start + len(part)] = part
         return inputs
 

@@ -53,8 +53,9 @@ def decoder_matrix(
     sigma = _extra(source, target, width) / (wave * step)
     half = int(np.ceil(4 * np.hypot(sigma.max(initial=0.0), TAPER)))
     centre = np.rint(at).astype(int)
-    column = centre[:, None] + np.arange(-half, half + 1)
-    kernel = _kernel(column - at[:, None], sigma[:, None])
+    offset = np.arange(-half, half + 1)
+    column = centre[:, None] + offset
+    kernel = _kernel(offset, at - centre, sigma)
     inside = (column >= 0) & (column < log_wave.size)
     reached = (at > -0.5) & (at < log_wave.size - 0.5)
     kernel = np.where(inside & reached[:, None], kernel, 0.0)
@@ -86,12 +87,16 @@ def _extra(source: WavelengthGrid, target: WavelengthGrid, width: float) -> Arra
     return np.sqrt(np.maximum(want**2 - have**2, 0.0)) / FWHM
 
 
-def _kernel(x: Array, sigma: Array) -> Array:
-    """Inverse transform of a Gaussian's transform, cut at half a cycle a pixel, at offsets x."""
+def _kernel(offset: Array, at: Array, sigma: Array) -> Array:
+    """Weights (Q, N) of pixels at ``offset`` (N,) for places ``at`` (Q,) and widths (Q,).
+
+    The inverse transform of a Gaussian's transform, cut at half a cycle a pixel, by Gauss-Legendre
+    quadrature over the frequencies: ``cos(2 pi f (offset - at))`` comes apart into two products.
+    """
     nodes, weights = np.polynomial.legendre.leggauss(FREQUENCIES)
-    f, weights = 0.25 * (nodes + 1), 0.5 * weights  # 0 to 1/2, both sides
-    out = np.zeros(np.broadcast(x, sigma).shape)
-    for frequency, weight in zip(f, weights, strict=True):
-        damp = np.exp(-2 * (np.pi * sigma * frequency) ** 2)
-        out += weight * damp * np.cos(2 * np.pi * frequency * x)
-    return out * np.exp(-0.5 * x**2 / (TAPER**2 + sigma**2))
+    turn, weights = 0.5 * np.pi * (nodes + 1), 0.5 * weights  # 2 pi f, f from 0 to 1/2, both sides
+    damp = weights * np.exp(-0.5 * (sigma[:, None] * turn) ** 2)
+    out = (damp * np.cos(at[:, None] * turn)) @ np.cos(np.outer(turn, offset))
+    out += (damp * np.sin(at[:, None] * turn)) @ np.sin(np.outer(turn, offset))
+    x = offset - at[:, None]
+    return np.asarray(out * np.exp(-0.5 * x**2 / (TAPER**2 + sigma[:, None] ** 2)))

@@ -214,8 +214,7 @@ class Emulator(Synthesizer):
             for n, v, a, b in zip(self.labels, row, self.hull.low, self.hull.high, strict=True)
             if not a <= v <= b
         ] or [
-            "teff, logg and fe_h, "
-            + ", ".join(f"{v:g}" for v in row[:3])
+            ", ".join(f"{n} = {v:g}" for n, v in zip(self.labels[:7], row[:7], strict=True))
             + ", which together no training star surrounds"
         ]
         raise LabelError(

@@ -18,11 +18,12 @@ from starnet.synthesis.observe.effects import (
 )
 from starnet.synthesis.observe.instrument import PRESETS, Instrument
 from starnet.synthesis.observe.lsf import gauss_hermite
-from starnet.synthesis.observe.observer import Observer
+from starnet.synthesis.observe.observer import Circumstances, Observer
 
 __all__ = [
     "PRESETS",
     "BadPixels",
+    "Circumstances",
     "ContinuumError",
     "Instrument",
     "Observer",

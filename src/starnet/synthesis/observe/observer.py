@@ -43,6 +43,21 @@ EFFECTS: dict[str, type[Described]] = {
 NARROWEST, WIDEST = 0.5, 2.0  # factors on the line spread beyond which draws are cut
 
 
+@dataclass(frozen=True, eq=False)
+class Circumstances:
+    """What happens to one recorded spectrum: ``flux * factor + added``, noise of ``sigma``, mask.
+
+    Attributes
+    ----------
+    factor, added, sigma, mask : array (Q,)
+    """
+
+    factor: Array
+    added: Array
+    sigma: Array
+    mask: NDArray[np.bool_]
+
+
 @dataclass(frozen=True)
 class Observer:
     """Observes clean spectra with an instrument, the same way each time it is asked.
@@ -207,31 +222,54 @@ class Observer:
         self, grid: WavelengthGrid, flux: Array, good: Array, name: str, visit: int, record: Record
     ) -> tuple[Array, Array, Array]:
         """Flux, error and mask (Q,) of one spectrum; what is drawn goes to ``record``."""
+        drawn = self.circumstances(grid, flux, good, name, visit, record)
+        noise = self.stream(name, visit, "noise").standard_normal(flux.size)
+        return flux * drawn.factor + drawn.added + noise * drawn.sigma, drawn.sigma, drawn.mask
+
+    def circumstances(
+        self, grid: WavelengthGrid, flux: Array, good: Array, name: str, visit: int, record: Record
+    ) -> Circumstances:
+        """All that happens to one recorded spectrum but its noise.
+
+        Parameters
+        ----------
+        grid : WavelengthGrid
+            Of the instrument.
+        flux : array (Q,)
+            Recorded flux of the star, clean.
+        good : array (Q,)
+            Pixels that the instrument has.
+        name, visit
+            Of the random streams.
+        record : dict
+            Has ``snr_photon`` and ``sky_velocity`` (km/s); what is drawn is added.
+        """
         velocity = record["sky_velocity"]
+        factor, added = np.ones(flux.size), np.zeros(flux.size)
         if self.continuum is not None:
-            factor, drawn = self.continuum.draw(self.stream(name, visit, "continuum"), grid)
-            flux *= factor
+            part, drawn = self.continuum.draw(self.stream(name, visit, "continuum"), grid)
+            factor *= part
             record |= drawn
         if self.telluric is not None:
-            factor, drawn = self.telluric.draw(self.stream(name, visit, "telluric"), grid, velocity)
-            flux *= factor
+            part, drawn = self.telluric.draw(self.stream(name, visit, "telluric"), grid, velocity)
+            factor *= part
             record |= drawn
-        level = _level(flux, good, name)
-        sky = residual = np.zeros(flux.size)
+        seen = flux * factor
+        level = _level(seen, good, name)
+        sky = np.zeros(flux.size)
         if self.sky is not None:
             rng = self.stream(name, visit, "sky")
             sky, residual, drawn = self.sky.draw(rng, grid, velocity)
+            added += level * residual
             record |= drawn
-        sigma = self._sigma(flux, sky, level, good, record["snr_photon"])
-        noise = self.stream(name, visit, "noise").standard_normal(flux.size)
-        flux += noise * sigma + level * residual
+        sigma = self._sigma(seen, sky, level, good, record["snr_photon"])
         mask = ~good
         if self.pixels is not None:
             offset, bad, drawn = self.pixels.draw(self.stream(name, visit, "pixels"), grid)
-            flux += level * offset
+            added += level * offset
             mask |= bad
             record |= drawn
-        return flux, sigma, mask
+        return Circumstances(factor, added, sigma, mask)
 
     def _sigma(self, flux: Array, sky: Array, level: float, good: Array, snr: float) -> Array:
         """One-sigma errors (P,) whose median signal to noise, without the floor, is ``snr``."""

@@ -1,0 +1,240 @@
+"""The network that reads spectra through components: weighted fit first, dense layers after.
+
+A spectrum is taken apart by a linear fit that knows each pixel's error and mask,
+
+    flux / continuum = mean + c @ basis,   continuum = 1 + Legendre polynomials in each chip,
+
+with a Gaussian prior on the K numbers c (Wiener filter: Rybicki and Press 1992, ApJ 398, 169).
+A masked pixel has no weight, and what it would have said is filled in by its neighbours in the
+components, not by a constant. The numbers c, the signal to noise and the masked fraction go
+through dense layers, which give each label and its error.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from starnet.errors import ConfigError
+from starnet.models.registry import register
+
+EXTRAS = 2
+"""Inputs of the dense layers beside the components: log10 of the signal to noise, masked part."""
+HEAVIEST = 2.0
+"""Largest weight of a pixel, in units of the median one."""
+
+
+@dataclass(frozen=True)
+class ReaderConfig:
+    """Everything that defines a `Reader` but its weights.
+
+    Attributes
+    ----------
+    n_pixels, n_labels : int
+    n_channels : int
+        2: flux, and inverse variance (0 where masked).
+    chips : tuple of (start, stop)
+        Pixel ranges with a continuum of their own. Default: one.
+    components : int
+        K.
+    order : int
+        Of the continuum in each chip.
+    hidden : tuple of int
+        Nodes of the hidden layers; those as wide as the one before add to it.
+    prior_snr : float
+        Signal to noise at which prior and data of a component are weighed against each other.
+    passes : int
+        How often the continuum is fitted and divided out.
+    iterations : int
+        Of conjugate gradients in the last fit (half as many in those before).
+    """
+
+    n_pixels: int
+    n_labels: int
+    n_channels: int = 2
+    chips: tuple[tuple[int, int], ...] = ()
+    components: int = 192
+    order: int = 4
+    hidden: tuple[int, ...] = (512, 512, 512)
+    prior_snr: float = 150.0
+    passes: int = 3
+    iterations: int = 8
+
+    def __post_init__(self) -> None:
+        chips = tuple((int(a), int(b)) for a, b in self.chips) or ((0, self.n_pixels),)
+        object.__setattr__(self, "chips", chips)
+        object.__setattr__(self, "hidden", tuple(int(n) for n in self.hidden))
+        if self.n_channels != 2:
+            raise ConfigError(
+                "A reader takes 2 channels, flux and inverse variance; received "
+                f"{self.n_channels}. Train it with channels flux, ivar."
+            )
+        if not self.hidden or min(self.components, self.passes, self.iterations) < 1:
+            raise ConfigError(
+                "components, passes, iterations and hidden must be 1 or more; received "
+                f"{self.components}, {self.passes}, {self.iterations}, {self.hidden}."
+            )
+        if self.order < 0 or not self.prior_snr > 0:
+            raise ConfigError(
+                f"order must be 0 or more and prior_snr positive; received {self.order} and "
+                f"{self.prior_snr}."
+            )
+
+
+@register("reader", ReaderConfig)
+class Reader(nn.Module):
+    """The network of a `ReaderConfig`: (B, 2, P) flux and ivar to (B, L) scaled labels.
+
+    `set_components` gives it what it knows of spectra; until then it sees next to nothing.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    power: Tensor
+    weight: Tensor
+    legendre: Tensor
+
+    def __init__(self, config: ReaderConfig) -> None:
+        super().__init__()
+        self.config = config
+        k, p = config.components, config.n_pixels
+        self.register_buffer("mean", torch.ones(p))
+        start = torch.randn(k, p) / math.sqrt(p)
+        self.register_buffer("basis", start)
+        self.register_buffer("power", torch.ones(k))  # standard deviation of each component
+        self.register_buffer("weight", torch.ones(p))  # of a pixel, on average
+        self.register_buffer("legendre", legendre(config), persistent=False)  # (Q, P)
+        sizes = (k + EXTRAS, *config.hidden)
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
+        self.head = nn.Linear(sizes[-1], 2 * config.n_labels)
+        self.bypass = nn.Linear(k + EXTRAS, config.n_labels, bias=False)
+        nn.init.zeros_(self.bypass.weight)
+        self._solver: tuple[Tensor, ...] | None = None
+
+    @torch.no_grad()
+    def set_components(self, mean: Tensor, basis: Tensor, power: Tensor, weight: Tensor) -> None:
+        """What spectra are made of.
+
+        Parameters
+        ----------
+        mean : tensor (P,)
+        basis : tensor (K, P)
+            Rows of length 1.
+        power : tensor (K,)
+            Standard deviation of each component among stars.
+        weight : tensor (P,)
+            Mean inverse variance of a pixel in units of its spectrum's median one.
+        """
+        for name, value in (("mean", mean), ("basis", basis), ("power", power), ("weight", weight)):
+            getattr(self, name).copy_(value)
+        self._solver = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scaled labels (B, L) of flux and inverse variance (B, 2, P)."""
+        return self.distribution(x)[0]
+
+    def distribution(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each scaled label, (B, L) both."""
+        return self.read(self.features(x))
+
+    def read(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (B, L) of features (B, K + 2)."""
+        hidden = features
+        for i, layer in enumerate(self.layers):
+            out = functional.silu(layer(hidden))
+            widths = self.config.hidden
+            hidden = hidden + out if i and widths[i] == widths[i - 1] else out
+        mean, width = self.head(hidden).chunk(2, dim=1)
+        return mean + self.bypass(features), functional.softplus(width - 2.0) + 1e-4
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the dense layers see of flux and ivar (B, 2, P): (B, K + 2)."""
+        flux, ivar = x[:, 0], x[:, 1].clamp_min(0)
+        flux = torch.where(ivar > 0, flux, torch.ones_like(flux))
+        for _ in range(self.config.passes - 1):
+            wrong = self._solve(flux, _relative(ivar)[0], self.config.iterations // 2)
+            shape = 1 + wrong[:, self.config.components :] @ self.legendre
+            shape = shape.clamp_min(0.05)
+            flux, ivar = flux / shape, ivar * shape**2
+        weight, snr = _relative(ivar)
+        numbers = self._solve(flux, weight, self.config.iterations)
+        return self.as_features(numbers[:, : self.config.components], snr, weight)
+
+    def as_features(self, numbers: Tensor, snr: Tensor, weight: Tensor) -> Tensor:
+        """Components (B, K), signal to noise (B,) and weights (B, P) as the dense layers like."""
+        masked = (weight <= 0).to(numbers.dtype).mean(dim=1)
+        extra = torch.stack([torch.log10(snr.clamp(1.0, 1e4)) - 2, masked], dim=1)
+        return torch.cat([numbers / self.power, extra], dim=1)
+
+    def _solve(self, flux: Tensor, weight: Tensor, iterations: int) -> Tensor:
+        """Components and continuum (B, K + Q) that fit flux (B, P) best, by conjugate gradients."""
+        design, ridge, inverse = self.solver()
+        target = (weight * (flux - self.mean)) @ design.T
+
+        def normal(v: Tensor) -> Tensor:
+            return (weight * (v @ design)) @ design.T + ridge * v
+
+        return conjugate_gradients(normal, target, inverse, iterations)
+
+    def solver(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Design (K + Q, P), ridge (K + Q,), and inverse normal matrix for average weights."""
+        if self._solver is None or self._solver[0].device != self.mean.device:
+            with torch.no_grad():
+                design = torch.cat([self.basis, self.mean * self.legendre])
+                snr2 = self.config.prior_snr**2
+                loose = torch.full((len(self.legendre),), 1e-4, device=self.mean.device)
+                ridge = torch.cat([1 / (snr2 * self.power**2), loose])
+                wide = design.double()
+                normal = (wide * self.weight) @ wide.T + torch.diag(ridge.double())
+                self._solver = (design, ridge, torch.linalg.inv(normal).float())
+        return self._solver  # type: ignore[return-value]
+
+    def load_state_dict(self, *args: object, **kwargs: object) -> object:  # type: ignore[override]
+        """As of every module; what follows from the components is made anew."""
+        self._solver = None
+        return super().load_state_dict(*args, **kwargs)  # type: ignore[arg-type]
+
+
+def legendre(config: ReaderConfig) -> Tensor:
+    """Legendre polynomials of every chip, 0 outside it: (chips * (order + 1), P)."""
+    rows = np.zeros((len(config.chips) * (config.order + 1), config.n_pixels), dtype=np.float32)
+    for c, (a, b) in enumerate(config.chips):
+        at = np.linspace(-1, 1, b - a)
+        part = np.polynomial.legendre.legvander(at, config.order).T
+        rows[c * (config.order + 1) : (c + 1) * (config.order + 1), a:b] = part
+    return torch.from_numpy(rows)
+
+
+def _relative(ivar: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights (B, P) in units of the median one of good pixels, and signal to noise (B,)."""
+    good = torch.where(ivar > 0, ivar, torch.full_like(ivar, math.nan))
+    middle = torch.nan_to_num(good.nanmedian(dim=1).values, nan=1.0).clamp_min(1e-12)
+    weight = (ivar / middle[:, None]).clamp_max(HEAVIEST)
+    return weight, middle.sqrt()
+
+
+def conjugate_gradients(normal: object, target: Tensor, inverse: Tensor, iterations: int) -> Tensor:
+    """Solution (B, M) of ``normal(v) = target`` for every row, preconditioned by a matrix.
+
+    Hestenes and Stiefel 1952; each row has a matrix of its own, near ``inverse``'s.
+    """
+    x = target @ inverse
+    residual = target - normal(x)  # type: ignore[operator]
+    z = residual @ inverse
+    direction, rz = z, (residual * z).sum(dim=1, keepdim=True)
+    for _ in range(iterations):
+        image = normal(direction)  # type: ignore[operator]
+        step = rz / (direction * image).sum(dim=1, keepdim=True).clamp_min(1e-20)
+        x = x + step * direction
+        residual = residual - step * image
+        z = residual @ inverse
+        fresh = (residual * z).sum(dim=1, keepdim=True)
+        direction = z + fresh / rz.clamp_min(1e-20) * direction
+        rz = fresh
+    return x

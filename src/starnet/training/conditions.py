@@ -1,0 +1,231 @@
+"""Circumstances of observation as matrices, so that a network trains on any number of spectra.
+
+An observed spectrum is linear in the emulator's components: rotation, line spread, velocity,
+continuum, atmosphere and sky all act on ``mean + c @ basis`` as matrices do, and so does the
+reader's weighted fit. One set of circumstances (an error and a mask for every pixel, a line
+spread, a velocity, ...) therefore takes the emulator's numbers c straight to what the dense
+layers see,
+
+    features = offset + c @ gain + noise,
+
+exactly, noise of the right covariance included, with no pixel touched. Hundreds of circumstances
+are drawn from the observer beforehand; each step of the training takes some of them, and new
+stars for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.fft import irfft, rfft
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from starnet.models.reader import HEAVIEST, Reader
+from starnet.spectra import WavelengthGrid
+from starnet.synthesis.emulator import Emulator
+from starnet.synthesis.emulator.decoder import decoder_matrix
+from starnet.synthesis.observe import Observer, broaden
+
+Array = NDArray[np.float32]
+LIGHT = 299792.458
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What is drawn for each set of circumstances, beside what the observer draws.
+
+    Attributes
+    ----------
+    vmac, vsini : (low, high)
+        km/s, drawn evenly, whatever the star (a network must not read labels off them); of
+        vsini three quarters of the draws are below a third of the range.
+    line_error : float
+        Largest error of line depths in the physics, as a fraction of the depth: each set of
+        circumstances has an amplitude between 0 and this, and its own random error at each
+        wavelength, about a line wide.
+    line_width : float
+        Pixels over which that error goes together (sigma).
+    spreads : int
+        Number of line spreads that the sets share.
+    """
+
+    vmac: tuple[float, float] = (0.5, 8.0)
+    vsini: tuple[float, float] = (0.0, 15.0)
+    line_error: float = 0.03
+    line_width: float = 1.5
+    spreads: int = 12
+
+
+class Views:
+    """The emulator's mean and components as an instrument sees them, in drawn circumstances.
+
+    Parameters
+    ----------
+    emulator : Emulator
+    observer : Observer
+        Of the instrument; draws everything but the velocity, line spread and broadening too.
+    pixels : array
+        Pixels of the instrument's grid that the reader takes.
+    sight : Sight
+    seed : int
+    """
+
+    def __init__(
+        self, emulator: Emulator, observer: Observer, pixels: Array, sight: Sight, seed: int
+    ) -> None:
+        self.emulator, self.observer, self.sight = emulator, observer, sight
+        self.pixels = pixels
+        self.rng = np.random.default_rng(seed)
+        network = emulator.network
+        self.rows = torch.cat([network.mean[None] - 1.0, network.basis]).numpy()  # (1 + E, S)
+        grid = emulator.grid
+        log_wave = np.log(grid.wavelength)
+        self.step = float(log_wave[-1] - log_wave[0]) / (log_wave.size - 1) * LIGHT  # km/s
+        self.matrices = [self._matrix(observer.instrument.grid) for _ in range(sight.spreads)]
+        self.size = int(2 ** np.ceil(np.log2(grid.n_pixels + 256)))
+        self.spectra = np.asarray(rfft(self.rows, self.size, axis=1, overwrite_x=False))
+
+    def _matrix(self, grid: WavelengthGrid) -> csr_array:
+        width = float(np.clip(1 + self.observer.lsf_sigma * self.rng.standard_normal(), 0.9, 1.5))
+        return decoder_matrix(self.emulator.grid, grid, width)[self.pixels].astype(np.float32)
+
+    def draw(self) -> Array:
+        """Mean - 1 and components (1 + E, P) with a drawn broadening, velocity and spread."""
+        rng, sight = self.rng, self.sight
+        shift = self.observer.rv_sigma * rng.standard_normal() / self.step
+        vmac = rng.uniform(*sight.vmac)
+        low, high = sight.vsini
+        vsini = low + (high - low) * rng.uniform() * (1.0 if rng.uniform() < 0.25 else 1 / 3)
+        impulse = np.zeros((1, 257))
+        impulse[0, 128] = 1.0
+        kernel = broaden(impulse, _stub(self.emulator.grid), vsini=vsini, vmac=vmac)[0]
+        transfer = rfft(np.roll(np.pad(kernel, (0, self.size - 257)), -128))
+        frequency = np.arange(transfer.size) / self.size
+        transfer = transfer * np.exp(-2j * np.pi * frequency * shift)
+        seen = irfft(self.spectra * transfer.astype(np.complex64), self.size, axis=1)
+        matrix = self.matrices[rng.integers(len(self.matrices))]
+        n = self.emulator.grid.n_pixels
+        rows = np.asarray((matrix @ seen[:, :n].T.astype(np.float32)).T)
+        return np.ascontiguousarray(rows * self._line_errors())
+
+    def _line_errors(self) -> Array:
+        size, width = self.pixels.size, self.sight.line_width
+        white = self.rng.standard_normal(size)
+        kernel = np.exp(-0.5 * (np.arange(-8, 9) / width) ** 2)
+        smooth = np.convolve(white, kernel / np.sqrt(np.sum(kernel**2)), mode="same")
+        amplitude = self.sight.line_error * self.rng.uniform()
+        return (1 + amplitude * smooth).astype(np.float32)
+
+
+def _stub(grid: WavelengthGrid) -> WavelengthGrid:
+    middle = grid.n_pixels // 2
+    return grid.select(slice(middle - 128, middle + 129))
+
+
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """J sets of circumstances, as the dense layers of a reader meet them.
+
+    Attributes
+    ----------
+    offset : tensor (J, K)
+    gain : tensor (J, E, K)
+        From the emulator's E numbers to the K components that the reader fits.
+    noise : tensor (J, K, K)
+        What standard normal numbers are multiplied with.
+    extra : tensor (J, 2)
+        log10 of the signal to noise less 2, and the masked fraction.
+    """
+
+    offset: Tensor
+    gain: Tensor
+    noise: Tensor
+    extra: Tensor
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+    def features(self, which: Tensor, numbers: Tensor, generator: torch.Generator) -> Tensor:
+        """Features (G * S, K + 2) of stars with emulator's numbers (G, S, E) in G of the sets."""
+        white = torch.randn(*numbers.shape[:2], self.noise.shape[2], generator=generator)
+        seen = torch.baddbmm(self.offset[which][:, None], numbers, self.gain[which].float())
+        seen = torch.baddbmm(seen, white, self.noise[which].float())
+        extra = self.extra[which][:, None].expand(-1, numbers.shape[1], -1)
+        return torch.cat([seen, extra], dim=2).flatten(0, 1)
+
+
+def draw_conditions(
+    reader: Reader,
+    views: Views,
+    numbers: Tensor,
+    n: int,
+    *,
+    seed: int,
+    progress: Callable[[int], None] | None = None,
+) -> Conditions:
+    """n sets of circumstances.
+
+    Parameters
+    ----------
+    reader : Reader
+        With its components set.
+    views : Views
+    numbers : tensor (N, E)
+        Emulator's numbers of stars, of which each set takes one for the size of its errors.
+    n : int
+    seed : int
+    progress : callable, optional
+        Told how many are done.
+    """
+    design, ridge, _ = reader.solver()
+    wide, prior = design.double(), ridge.double()
+    k = reader.config.components
+    rng = np.random.default_rng([seed, 1])
+    parts = []
+    for j in range(n):
+        rows = views.draw()
+        star = numbers[rng.integers(len(numbers))].numpy()
+        flux = 1 + rows[0] + star @ rows[1:]
+        factor, added, sigma, mask = seen_by(views, flux, f"{seed}-{j}", rng)
+        ivar = np.where(mask, 0.0, 1.0 / np.maximum(sigma, 1e-6) ** 2)
+        middle = float(np.median(ivar[~mask]))
+        weight = torch.from_numpy(np.minimum(ivar / middle, HEAVIEST))
+        scaled = wide * weight
+        normal = scaled @ wide.T
+        lower = torch.linalg.cholesky(normal + torch.diag(prior))
+        fluxes = torch.from_numpy(rows * factor.astype(np.float32))
+        constant = torch.from_numpy(factor * (1 + rows[0]) + added) - reader.mean.double()
+        right = torch.cat([(scaled @ constant)[:, None], scaled @ fluxes[1:].double().T], dim=1)
+        found = torch.cholesky_solve(right, lower)[:k] / reader.power.double()[:, None]
+        # noise of weight * flux: with w = ivar / middle (not clipped), normal / middle
+        spread = (scaled * weight * torch.from_numpy(np.where(mask, 0.0, sigma**2))) @ wide.T
+        half = torch.cholesky_solve(spread, lower)
+        covariance = torch.cholesky_solve(half.T, lower)[:k, :k]
+        covariance = covariance / torch.outer(reader.power, reader.power).double()
+        root = torch.linalg.cholesky(covariance + 1e-9 * torch.eye(k))
+        extra = torch.tensor([0.5 * np.log10(middle) - 2, float(mask.mean())])
+        parts.append((found[:, 0].float(), found[:, 1:].T.half(), root.T.half(), extra.float()))
+        if progress:
+            progress(j + 1)
+    return Conditions(*(torch.stack(column) for column in zip(*parts, strict=True)))
+
+
+def seen_by(
+    views: Views, flux: Array, name: str, rng: np.random.Generator
+) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
+    """Factor, what is added, error and mask (P,) of a spectrum of flux (P,)."""
+    observer = views.observer
+    low, high = np.log(np.asarray(observer.snr, dtype=float))
+    record = {
+        "snr_photon": float(np.exp(rng.uniform(low, high))),
+        "sky_velocity": float(observer.velocity * rng.standard_normal()),
+    }
+    grid = observer.instrument.grid.select(views.pixels)
+    good = np.ones(views.pixels.size, dtype=bool)
+    drawn = observer.circumstances(grid, flux.astype(float), good, name, 0, record)
+    return drawn.factor, drawn.added, drawn.sigma, drawn.mask

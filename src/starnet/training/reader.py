@@ -1,0 +1,333 @@
+"""Training of a reader on spectra that an emulator makes on the fly, through an observer."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import Progress
+from torch import Tensor
+
+from starnet._shipped import read_settings, shipped_names
+from starnet._version import __version__
+from starnet.artifact import Model
+from starnet.errors import ConfigError, TrainingError
+from starnet.library import Sampler
+from starnet.models import Reader, build_network
+from starnet.preprocess import Pipeline
+from starnet.spectra import Labels, LabelScale
+from starnet.synthesis.emulator import Emulator
+from starnet.synthesis.observe import Observer
+from starnet.training.conditions import Conditions, Sight, Views, draw_conditions, seen_by
+from starnet.training.emulator import components_of
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ReaderTraining:
+    """How the dense layers of a reader are trained.
+
+    Attributes
+    ----------
+    conditions : int
+        Sets of circumstances.
+    together : int
+        Sets in one step.
+    batch_size : int
+        Spectra in one step, over all sets.
+    steps : int
+    lr : float
+        Highest learning rate; it rises over 3 % of the steps and falls as a cosine.
+    weight_decay : float
+    average : float
+        Decay of the running mean of the weights that is kept.
+    emulator_error : float
+        rms error of the emulator's flux, drawn for every spectrum.
+    """
+
+    conditions: int = 800
+    together: int = 16
+    batch_size: int = 1024
+    steps: int = 20000
+    lr: float = 1e-3
+    weight_decay: float = 1e-4
+    average: float = 0.9995
+    emulator_error: float = 0.0006
+
+
+@dataclass(frozen=True)
+class ReaderRecipe:
+    """How a reader is made of an emulator.
+
+    Attributes
+    ----------
+    name, about : str
+    emulator : str
+        By name, or a folder.
+    observer : mapping
+        As `Observer.from_dict` takes it.
+    preprocess : Pipeline
+        From spectra on the instrument's grid to what the network sees; the network fits
+        continua itself, so a rough scale for each chip is enough.
+    stars : sequence of mapping
+        Samplers, each with a ``share`` of the stars; see `starnet.library`.
+    labels : tuple of str
+        To learn; empty for all of the emulator's.
+    network : mapping
+        Settings of `ReaderConfig`, without sizes.
+    sight : mapping
+        Settings of `Sight`.
+    training : ReaderTraining
+    seed : int
+    """
+
+    name: str
+    emulator: str
+    observer: Mapping[str, Any]
+    preprocess: Pipeline
+    stars: tuple[Mapping[str, Any], ...]
+    about: str = ""
+    labels: tuple[str, ...] = ()
+    network: Mapping[str, Any] = field(default_factory=dict)
+    sight: Mapping[str, Any] = field(default_factory=dict)
+    training: ReaderTraining = field(default_factory=ReaderTraining)
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As YAML and JSON hold it."""
+        out = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        out["preprocess"] = self.preprocess.to_dict()
+        out["training"] = dataclasses.asdict(self.training)
+        return out | {"labels": list(self.labels), "stars": [dict(s) for s in self.stars]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ReaderRecipe:
+        """The inverse of `to_dict`.
+
+        Raises
+        ------
+        ConfigError
+            If a setting is unknown, missing or wrong.
+        """
+        values = dict(data)
+        try:
+            values["preprocess"] = Pipeline.from_dict(values["preprocess"])
+            values["training"] = ReaderTraining(**values.get("training", {}))
+            values["labels"] = tuple(values.get("labels", ()))
+            values["stars"] = tuple(values["stars"])
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"The recipe of a reader is spelled wrongly: {error}.") from error
+
+
+def load_reader_recipe(name_or_path: str | Path) -> ReaderRecipe:
+    """A recipe of the package by name (`reader_recipes`), or one from a YAML file."""
+    data, _ = read_settings(name_or_path, _folder(), "recipe of a reader")
+    return ReaderRecipe.from_dict(data)
+
+
+def reader_recipes() -> list[str]:
+    """Names of the recipes of readers that come with the package."""
+    return shipped_names(_folder())
+
+
+def train_reader(
+    recipe: ReaderRecipe,
+    *,
+    emulator: Emulator | None = None,
+    report: Callable[[str], None] | None = None,
+    progress: bool = True,
+    checkpoint: str | Path | None = None,
+) -> Model:
+    """A model that reads labels, trained on spectra made on the fly.
+
+    Parameters
+    ----------
+    recipe : ReaderRecipe
+    emulator : Emulator, optional
+        Instead of the one that the recipe names.
+    report : callable, optional
+        Told a sentence now and then.
+    progress : bool
+    checkpoint : path, optional
+        Not used by a finished run.
+
+    Raises
+    ------
+    TrainingError
+        If the loss becomes NaN.
+    ConfigError, LabelError
+        If the recipe does not fit the emulator.
+    """
+    say = report or (lambda text: None)
+    emulator = emulator or Emulator.load(recipe.emulator)
+    observer = Observer.from_dict(recipe.observer)
+    grid = observer.instrument.grid
+    names = recipe.labels or emulator.labels
+    stars = draw_stars(recipe, emulator)
+    chosen = [emulator.labels.index(name) for name in names]
+    scale = LabelScale.fit(Labels(names, stars[:, chosen]))
+    seen, _ = recipe.preprocess.output_grid(grid, "rest")
+    pixels = np.flatnonzero(np.isin(grid.wavelength, seen.wavelength))
+    views = Views(emulator, observer, pixels, Sight(**recipe.sight), recipe.seed)
+    sizes = {"n_pixels": len(pixels), "n_labels": len(names), "n_channels": 2}
+    settings = {"family": "reader", "chips": seen.chips, **recipe.network, **sizes}
+    network = build_network(settings, seed=recipe.seed)
+    assert isinstance(network, Reader)
+    with torch.no_grad():
+        pool = torch.as_tensor(stars, dtype=torch.float32)
+        numbers = emulator.network.coefficients(pool[:20000])
+    _set_components(network, views, numbers, recipe.seed)
+    say("components are set")
+    with Progress(disable=not progress, transient=True) as bar:
+        task = bar.add_task("circumstances", total=recipe.training.conditions)
+        conditions = draw_conditions(
+            network, views, numbers, recipe.training.conditions, seed=recipe.seed,
+            progress=lambda n: bar.update(task, completed=n),
+        )  # fmt: skip
+    say(f"{len(conditions)} circumstances drawn")
+    targets = torch.as_tensor(scale.forward(stars[:, chosen]), dtype=torch.float32)
+    _descend(network, emulator, conditions, pool, targets, recipe, say, progress)
+    return Model(
+        network=network.eval(),
+        scale=scale,
+        pipeline=recipe.preprocess,
+        input_grid=grid,
+        input_frame="rest",
+        channels=("flux", "ivar"),
+        name=recipe.name,
+        provenance=_provenance(recipe, emulator, len(conditions)),
+    )
+
+
+def draw_stars(recipe: ReaderRecipe, emulator: Emulator, n: int = 300_000) -> Array:
+    """Labels (about n, L) of training stars, in the emulator's order, mixed."""
+    parts = []
+    shares = np.array([float(s.get("share", 1.0)) for s in recipe.stars])
+    for share, settings in zip(shares / shares.sum(), recipe.stars, strict=True):
+        rule = {k: v for k, v in settings.items() if k not in ("share", "blur")}
+        drawn = Sampler.from_dict(rule).draw(max(1, int(share * n)), emulator.covers)
+        parts.append(_blurred(emulator.own(drawn), settings.get("blur", {}), emulator))
+    rows = np.concatenate(parts)
+    rows = rows[emulator.hull.contains(rows)]
+    return rows[np.random.default_rng(recipe.seed).permutation(len(rows))]
+
+
+def _blurred(values: Array, blur: Mapping[str, float], emulator: Emulator) -> Array:
+    rng = np.random.default_rng(7)
+    width = np.zeros(len(emulator.labels))
+    for name, sigma in blur.items():
+        some = [n for n in emulator.labels if n.endswith("_fe")] if name == "x_fe" else [name]
+        for one in some:
+            width[emulator.labels.index(one)] = sigma
+    return values + width * rng.standard_normal(values.shape)
+
+
+@torch.no_grad()
+def _set_components(
+    network: Reader, views: Views, numbers: Tensor, seed: int, sets: int = 60, each: int = 80
+) -> None:
+    """Components of spectra as the instrument sees them, and the mean weight of each pixel."""
+    rng = np.random.default_rng([seed, 2])
+    flux, weight = [], np.zeros(network.config.n_pixels)
+    for j in range(sets):
+        rows = views.draw()
+        some = numbers[rng.integers(len(numbers), size=each)].numpy()
+        flux.append(1 + rows[0] + some @ rows[1:])
+        _, _, sigma, mask = seen_by(views, flux[-1][0], f"mean-{j}", rng)
+        ivar = np.where(mask, 0.0, sigma**-2.0)
+        weight += np.minimum(ivar / np.median(ivar[~mask]), 2.0) / sets
+    spectra = np.concatenate(flux).astype(np.float32)
+    mean, basis = components_of(spectra, network.config.components, seed)
+    power = ((torch.from_numpy(spectra) - mean) @ basis.T).std(dim=0).clamp_min(1e-6)
+    network.set_components(mean, basis, power, torch.from_numpy(weight).float())
+
+
+def _descend(
+    network: Reader,
+    emulator: Emulator,
+    conditions: Conditions,
+    stars: Tensor,
+    targets: Tensor,
+    recipe: ReaderRecipe,
+    say: Callable[[str], None],
+    progress: bool,
+) -> None:
+    settings = recipe.training
+    generator = torch.Generator().manual_seed(recipe.seed)
+    weights = list(network.parameters())
+    optimizer = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=settings.weight_decay)
+    warm = max(1, int(0.03 * settings.steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda i: min((i + 1) / warm, 0.5 * (1 + math.cos(math.pi * i / settings.steps)) + 1e-4),
+    )
+    kept = [w.detach().clone() for w in weights]
+    groups, size = settings.together, settings.batch_size // settings.together
+    e = emulator.network.config.components
+    error = settings.emulator_error * math.sqrt(emulator.network.config.n_pixels / e)
+    began, total = time.monotonic(), 0.0
+    with Progress(disable=not progress, transient=True) as bar:
+        task = bar.add_task("training", total=settings.steps)
+        for step in range(settings.steps):
+            rows = torch.randint(len(stars), (groups * size,), generator=generator)
+            which = torch.randint(len(conditions), (groups,), generator=generator)
+            with torch.no_grad():
+                numbers = emulator.network.coefficients(stars[rows])
+                numbers = numbers + error * torch.randn(numbers.shape, generator=generator)
+                features = conditions.features(which, numbers.view(groups, size, e), generator)
+            loss = likelihood(*network.read(features), targets[rows], step / settings.steps)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(weights, 5.0)
+            optimizer.step()
+            schedule.step()
+            total += float(loss.detach())
+            decay = min(settings.average, (1 + step) / (10 + step))
+            with torch.no_grad():
+                torch._foreach_lerp_(kept, [w.detach() for w in weights], 1 - decay)
+            if (step + 1) % 500 == 0:
+                if not math.isfinite(total):
+                    raise TrainingError(f"The loss became {total} after {step} steps; lower lr.")
+                say(f"step {step + 1}, loss {total / 500:.4f}, {time.monotonic() - began:.0f} s")
+                total = 0.0
+                bar.update(task, completed=step + 1)
+    with torch.no_grad():
+        for weight, mean in zip(weights, kept, strict=True):
+            weight.copy_(mean)
+
+
+def likelihood(mean: Tensor, sigma: Tensor, target: Tensor, progress: float) -> Tensor:
+    """Negative log likelihood of normal errors, tempered at first.
+
+    Each star's share is multiplied with ``sigma**(2 beta)``, beta falling from 0.5 to 0: hard
+    stars are not left aside before they are learnt (Seitzer et al. 2022, arXiv:2203.09168).
+    """
+    beta = max(0.0, 0.5 * (1 - 2 * progress))
+    each = 0.5 * ((target - mean) / sigma) ** 2 + torch.log(sigma)
+    return (each * sigma.detach() ** (2 * beta)).mean()
+
+
+def _provenance(recipe: ReaderRecipe, emulator: Emulator, n: int) -> dict[str, Any]:
+    return {
+        "starnet_version": __version__,
+        "recipe": json.loads(json.dumps(recipe.to_dict(), default=str)),
+        "emulator": emulator.describe(),
+        "circumstances": n,
+        "card": {"emulator": emulator.title},
+    }
+
+
+def _folder() -> Any:
+    return resources.files("starnet") / "recipes" / "readers"
