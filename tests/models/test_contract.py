@@ -13,6 +13,7 @@ from starnet.errors import ConfigError, ModelError
 from starnet.models import (
     EnsembleConfig,
     ProjectionConfig,
+    ReaderConfig,
     StarNetConfig,
     apply_network,
     build_network,
@@ -41,6 +42,10 @@ EXAMPLES = {
             first_pixel=10,
             shift=0.2,
         ),
+    ],
+    "reader": [
+        ReaderConfig(120, 3, components=6, hidden=(16, 16), order=1),
+        ReaderConfig(90, 2, components=4, hidden=(8,), chips=((0, 40), (50, 90)), passes=1),
     ],
     "ensemble": [
         EnsembleConfig(

@@ -184,15 +184,16 @@ class Reader(nn.Module):
 
     def solver(self) -> tuple[Tensor, Tensor, Tensor]:
         """Design (K + Q, P), ridge (K + Q,), and inverse normal matrix for average weights."""
-        if self._solver is None or self._solver[0].device != self.mean.device:
+        made = None if self._solver is None else self._solver[0]
+        if made is None or (made.device, made.dtype) != (self.mean.device, self.mean.dtype):
             with torch.no_grad():
                 design = torch.cat([self.basis, self.mean * self.legendre])
                 snr2 = self.config.prior_snr**2
-                loose = torch.full((len(self.legendre),), 1e-4, device=self.mean.device)
+                loose = torch.full_like(self.legendre[:, 0], 1e-4)
                 ridge = torch.cat([1 / (snr2 * self.power**2), loose])
                 wide = design.double()
                 normal = (wide * self.weight) @ wide.T + torch.diag(ridge.double())
-                self._solver = (design, ridge, torch.linalg.inv(normal).float())
+                self._solver = (design, ridge, torch.linalg.inv(normal).to(design.dtype))
         return self._solver  # type: ignore[return-value]
 
     def load_state_dict(self, *args: object, **kwargs: object) -> object:  # type: ignore[override]

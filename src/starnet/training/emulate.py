@@ -106,7 +106,11 @@ def emulator_recipes() -> list[str]:
 
 
 def train_emulator(
-    library: SpectraDataset, recipe: EmulatorRecipe, *, progress: bool = True
+    library: SpectraDataset,
+    recipe: EmulatorRecipe,
+    *,
+    progress: bool = True,
+    checkpoint_dir: str | Path | None = None,
 ) -> Emulator:
     """An emulator of a library's spectra, with its accuracy on held-out stars in its card.
 
@@ -116,6 +120,8 @@ def train_emulator(
         Clean normalised spectra at rest, one for each star (`starnet synth`).
     recipe : EmulatorRecipe
     progress : bool
+    checkpoint_dir : path, optional
+        Where the same call goes on from after an interruption.
 
     Raises
     ------
@@ -148,6 +154,7 @@ def train_emulator(
             report=lambda step, loss, off: bar.update(
                 task, completed=step, description=f"training, error {off:.5f}"
             ),
+            folder=checkpoint_dir,
         )
     inside = hull.contains(labels[test])
     with torch.no_grad():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from starnet.errors import ConfigError, TrainingError
 from starnet.models.emulator import EmulatorConfig, EmulatorNetwork
+from starnet.training.descent import Descent
 
 Array = NDArray[Any]
 
@@ -28,12 +31,8 @@ class EmulatorTraining:
         Of the spectra; at most the number of training stars.
     hidden : tuple of int
     steps, batch_size : int
-    lr : float
-        Highest learning rate; it rises over the first 3 % of the steps and falls as a cosine.
-    weight_decay : float
-    average : float
-        Decay of the running mean of the weights that is kept (Polyak and Juditsky 1992).
-    seed : int
+    lr, weight_decay, average, seed
+        See `Descent`.
     """
 
     components: int = 256
@@ -77,6 +76,7 @@ def fit_emulator(
     *,
     valid: tuple[Array, Array] | None = None,
     report: Callable[[int, float, float], None] | None = None,
+    folder: str | Path | None = None,
 ) -> EmulatorNetwork:
     """A network for labels (N, L) to normalised flux (N, P).
 
@@ -91,6 +91,9 @@ def fit_emulator(
         Of other stars, whose error is reported. Nothing is fitted to it.
     report : callable, optional
         Told step, training loss and validation error (rms of flux) about 50 times.
+
+    folder : path, optional
+        For checkpoints, from which the same call goes on.
 
     Raises
     ------
@@ -116,51 +119,23 @@ def fit_emulator(
     if valid is not None:
         v = torch.as_tensor(valid[1], dtype=torch.float32) - mean
         held = (torch.as_tensor(valid[0], dtype=torch.float32), v @ basis.T, v.square().sum(dim=1))
-    _descend(network, x, target, settings, held, report)
-    return network.eval()
-
-
-def _descend(
-    network: EmulatorNetwork,
-    x: Tensor,
-    target: Tensor,
-    settings: EmulatorTraining,
-    held: tuple[Tensor, Tensor, Tensor] | None,
-    report: Callable[[int, float, float], None] | None,
-) -> None:
-    generator = torch.Generator().manual_seed(settings.seed)
-    weights = list(network.parameters())
-    optimizer = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=settings.weight_decay)
-    warm = max(1, int(0.03 * settings.steps))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda i: min((i + 1) / warm, 0.5 * (1 + math.cos(math.pi * i / settings.steps)) + 1e-4),
-    )
-    averaged = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.average)
-    )
     n_pixels = network.config.n_pixels
-    order = torch.zeros(0, dtype=torch.long)
-    for step in range(settings.steps):
-        if len(order) < settings.batch_size:
-            order = torch.randperm(len(x), generator=generator)
-        rows, order = order[: settings.batch_size], order[settings.batch_size :]
+
+    def loss(step: int, generator: torch.Generator) -> Tensor:
+        rows = torch.randint(len(x), (settings.batch_size,), generator=generator)
         off = network.coefficients(x[rows]) - target[rows]
-        loss = (off.square().sum(dim=1) / n_pixels).sqrt().mean()
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-        averaged.update_parameters(network)
-        if step % max(1, settings.steps // 50) == 0 or step == settings.steps - 1:
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                raise TrainingError(
-                    f"The loss of the emulator is {value} after {step} steps; lower lr."
-                )
-            if report:
-                report(step, value, _held_error(averaged.module, held))  # type: ignore[arg-type]
-    network.load_state_dict(averaged.module.state_dict())
+        return (off.square().sum(dim=1) / n_pixels).sqrt().mean()
+
+    def told(step: int, value: float, seconds: float) -> None:
+        if report:
+            report(step, value, _held_error(network, held))
+
+    descent = Descent(
+        settings.steps, settings.lr, settings.weight_decay, settings.average, settings.seed
+    )
+    key = hashlib.sha256(repr((settings, flux.shape, float(flux.sum()))).encode()).hexdigest()
+    descent.run(network, loss, folder=folder, signature=key, report=told)
+    return network.eval()
 
 
 @torch.no_grad()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -21,7 +20,7 @@ from torch import Tensor
 from starnet._shipped import read_settings, shipped_names
 from starnet._version import __version__
 from starnet.artifact import Model
-from starnet.errors import ConfigError, TrainingError
+from starnet.errors import ConfigError
 from starnet.library import Sampler
 from starnet.models import Reader, build_network
 from starnet.preprocess import Pipeline
@@ -29,6 +28,7 @@ from starnet.spectra import Labels, LabelScale
 from starnet.synthesis.emulator import Emulator
 from starnet.synthesis.observe import Observer
 from starnet.training.conditions import Conditions, Sight, Views, draw_conditions, seen_by
+from starnet.training.descent import Descent, Loss
 from starnet.training.emulator import components_of
 
 Array = NDArray[Any]
@@ -47,11 +47,8 @@ class ReaderTraining:
     batch_size : int
         Spectra in one step, over all sets.
     steps : int
-    lr : float
-        Highest learning rate; it rises over 3 % of the steps and falls as a cosine.
-    weight_decay : float
-    average : float
-        Decay of the running mean of the weights that is kept.
+    lr, weight_decay, average
+        See `Descent`.
     emulator_error : float
         rms error of the emulator's flux, drawn for every spectrum.
     """
@@ -148,7 +145,7 @@ def train_reader(
     emulator: Emulator | None = None,
     report: Callable[[str], None] | None = None,
     progress: bool = True,
-    checkpoint: str | Path | None = None,
+    checkpoint_dir: str | Path | None = None,
 ) -> Model:
     """A model that reads labels, trained on spectra made on the fly.
 
@@ -160,8 +157,8 @@ def train_reader(
     report : callable, optional
         Told a sentence now and then.
     progress : bool
-    checkpoint : path, optional
-        Not used by a finished run.
+    checkpoint_dir : path, optional
+        Where the same call goes on from after an interruption.
 
     Raises
     ------
@@ -198,7 +195,16 @@ def train_reader(
         )  # fmt: skip
     say(f"{len(conditions)} circumstances drawn")
     targets = torch.as_tensor(scale.forward(stars[:, chosen]), dtype=torch.float32)
-    _descend(network, emulator, conditions, pool, targets, recipe, say, progress)
+    loss = _loss(network, emulator, conditions, pool, targets, recipe.training)
+    how = recipe.training
+    descent = Descent(how.steps, how.lr, how.weight_decay, how.average, recipe.seed)
+    descent.run(
+        network,
+        loss,
+        folder=checkpoint_dir,
+        signature=json.dumps([recipe.to_dict(), emulator.describe()], default=str),
+        report=lambda step, value, s: say(f"step {step}, loss {value:.4f}, {s:.0f} s"),
+    )
     return Model(
         network=network.eval(),
         scale=scale,
@@ -254,58 +260,29 @@ def _set_components(
     network.set_components(mean, basis, power, torch.from_numpy(weight).float())
 
 
-def _descend(
+def _loss(
     network: Reader,
     emulator: Emulator,
     conditions: Conditions,
     stars: Tensor,
     targets: Tensor,
-    recipe: ReaderRecipe,
-    say: Callable[[str], None],
-    progress: bool,
-) -> None:
-    settings = recipe.training
-    generator = torch.Generator().manual_seed(recipe.seed)
-    weights = list(network.parameters())
-    optimizer = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=settings.weight_decay)
-    warm = max(1, int(0.03 * settings.steps))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda i: min((i + 1) / warm, 0.5 * (1 + math.cos(math.pi * i / settings.steps)) + 1e-4),
-    )
-    kept = [w.detach().clone() for w in weights]
+    settings: ReaderTraining,
+) -> Loss:
+    """The loss of a step: new stars, in some of the circumstances."""
     groups, size = settings.together, settings.batch_size // settings.together
     e = emulator.network.config.components
     error = settings.emulator_error * math.sqrt(emulator.network.config.n_pixels / e)
-    began, total = time.monotonic(), 0.0
-    with Progress(disable=not progress, transient=True) as bar:
-        task = bar.add_task("training", total=settings.steps)
-        for step in range(settings.steps):
-            rows = torch.randint(len(stars), (groups * size,), generator=generator)
-            which = torch.randint(len(conditions), (groups,), generator=generator)
-            with torch.no_grad():
-                numbers = emulator.network.coefficients(stars[rows])
-                numbers = numbers + error * torch.randn(numbers.shape, generator=generator)
-                features = conditions.features(which, numbers.view(groups, size, e), generator)
-            loss = likelihood(*network.read(features), targets[rows], step / settings.steps)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(weights, 5.0)
-            optimizer.step()
-            schedule.step()
-            total += float(loss.detach())
-            decay = min(settings.average, (1 + step) / (10 + step))
-            with torch.no_grad():
-                torch._foreach_lerp_(kept, [w.detach() for w in weights], 1 - decay)
-            if (step + 1) % 500 == 0:
-                if not math.isfinite(total):
-                    raise TrainingError(f"The loss became {total} after {step} steps; lower lr.")
-                say(f"step {step + 1}, loss {total / 500:.4f}, {time.monotonic() - began:.0f} s")
-                total = 0.0
-                bar.update(task, completed=step + 1)
-    with torch.no_grad():
-        for weight, mean in zip(weights, kept, strict=True):
-            weight.copy_(mean)
+
+    def loss(step: int, generator: torch.Generator) -> Tensor:
+        rows = torch.randint(len(stars), (groups * size,), generator=generator)
+        which = torch.randint(len(conditions), (groups,), generator=generator)
+        with torch.no_grad():
+            numbers = emulator.network.coefficients(stars[rows])
+            numbers = numbers + error * torch.randn(numbers.shape, generator=generator)
+            features = conditions.features(which, numbers.view(groups, size, e), generator)
+        return likelihood(*network.read(features), targets[rows], step / settings.steps)
+
+    return loss
 
 
 def likelihood(mean: Tensor, sigma: Tensor, target: Tensor, progress: float) -> Tensor:

@@ -150,7 +150,7 @@ class Emulator(Synthesizer):
         return flux, np.full_like(flux, np.nan)
 
     def on_pixels(self, flux: Array, fine: WavelengthGrid, grid: WavelengthGrid) -> Array:
-        if fine.matches(grid) and grid.lsf is None:
+        if fine.matches(grid, tolerance=1e-3) and _as_broad(fine, grid):
             return flux
         return np.asarray((decoder_matrix(fine, grid) @ flux.T).T)
 
@@ -182,7 +182,7 @@ class Emulator(Synthesizer):
     def own(self, labels: Labels) -> Array:
         """The emulator's labels (N, L) of labels as every engine takes them.
 
-        ``vmic`` that is not given follows `vmic_relation`; elements that are not given are in
+        ``vmic`` that is not given follows `vmic_relation` within the bounds; elements that are not given are in
         solar proportions, or raised by ``alpha_m``.
         """
         self.accepts(labels.names)
@@ -198,7 +198,8 @@ class Emulator(Synthesizer):
                 out[:, i] = metal
             elif name == "vmic":
                 given = name in labels.names
-                out[:, i] = labels.column(name) if given else vmic_relation(stellar[:, 1])
+                usual = np.clip(vmic_relation(stellar[:, 1]), self.hull.low[i], self.hull.high[i])
+                out[:, i] = labels.column(name) if given else usual
             else:
                 element = ELEMENTS.index(name.removesuffix("_fe").capitalize())
                 out[:, i] = per_hydrogen[:, element] - metal
@@ -284,6 +285,14 @@ class Emulator(Synthesizer):
             raise ModelError(
                 f"{folder} is an emulator that this version ({__version__}) cannot build: {error}."
             ) from error
+
+
+def _as_broad(one: WavelengthGrid, other: WavelengthGrid) -> bool:
+    """Whether spectra on one grid have the line spread of the other's already."""
+    if one.lsf is None or other.lsf is None:
+        return other.lsf is None
+    widths = one.lsf.fwhm_at(one.wavelength), other.lsf.fwhm_at(other.wavelength)
+    return bool(np.allclose(*widths, rtol=1e-3))
 
 
 def shipped_emulators() -> dict[str, Path]:
