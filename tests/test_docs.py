@@ -269,7 +269,7 @@ def test_recipe_that_takes_observed_files_as_they_are(tmp_path, monkeypatch):
         "dataset build spec-*.fits --labels labels.csv --out stars.zarr "
         "--resample 4370,5240,871,linear,vacuum",
         "train stars.zarr --out my-model --recipe mine.yaml",
-        "predict my-model spec-*.fits --out labels.ecsv",
+        "predict spec-*.fits --model my-model --out labels.ecsv",
     ):
         done = CliRunner().invoke(app, line.split())
         assert done.exit_code == 0, f"{line}\n{done.output}\n{done.exception!r}"

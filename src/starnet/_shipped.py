@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,15 @@ from typing import Any
 import yaml
 
 from starnet.errors import ConfigError
+
+SHIPPED = Path(str(resources.files("starnet"))) / "shipped"
+"""Where trained models and emulators of the package lie, each kind in a folder."""
+
+
+def shipped_folders(kind: str) -> dict[str, Path]:
+    """Folders of what comes with the package, by name: "models" or "emulators"."""
+    found = sorted((SHIPPED / kind).glob("*/model.json"))
+    return {path.parent.name: path.parent for path in found}
 
 
 def shipped_names(folder: Traversable) -> list[str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 
-from starnet.artifact import check_model_output, load_model
+from starnet.artifact import check_model_output
 from starnet.dataset import open_dataset
 from starnet.errors import ConfigError, LabelError
-from starnet.inference import Predictor
+from starnet.inference import Chooser, Predictor, load_all, load_predictor
 from starnet.preprocess import Pipeline, Resample, ToRest
 from starnet.preprocess import Transform as _Transform
 from starnet.spectra import Labels, Spectra, WavelengthGrid, concatenate
@@ -109,24 +109,35 @@ def train(
     return Predictor(result.model)
 
 
-def load(model: str | Path, **settings: Any) -> Predictor:
+@overload
+def load(model: str | Path, **settings: Any) -> Predictor: ...
+@overload
+def load(model: None = None, **settings: Any) -> Chooser: ...
+def load(model: str | Path | None = None, **settings: Any) -> Predictor | Chooser:
     """A saved model, ready to ``predict``. Loading runs no code of the model's.
 
     Parameters
     ----------
-    model : path
-        The model's folder.
+    model : name or path, optional
+        A model that comes with the package (see `inference.shipped_models`), or the folder of one
+        of your own. Without it all models of the package, of which each spectrum gets the one
+        that reads its wavelengths.
     **settings
-        Fields of `inference.Predictor`: ``max_masked``, ``batch_size``, ``device``.
+        Fields of `inference.Predictor`: ``max_masked``, ``min_snr``, ``batch_size``, ``device``,
+        ``adapts``; and ``cycle=False`` to leave out the comparison with emulated spectra.
 
     Raises
     ------
     ModelError
         If it is no model, is damaged, or needs a newer version.
+
+    Examples
+    --------
+    >>> table = starnet.load("apogee").predict(starnet.read("apStar-x.fits")).to_table()
     """
     if "device" in settings:
         settings["device"] = str(choose_device(settings["device"]))
-    return Predictor(load_model(model), **settings)
+    return load_all(**settings) if model is None else load_predictor(model, **settings)
 
 
 def synthesize(

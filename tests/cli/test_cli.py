@@ -14,7 +14,7 @@ from astropy.table import Table
 
 from starnet.catalog import read_table
 from starnet.cli import app
-from starnet.errors import ReadError
+from starnet.errors import ConfigError, ReadError
 from starnet.inference import LabelFlag
 
 VERBS = ["info", "train", "predict", "plot", "demo", "dataset build", "download apogee"]
@@ -61,7 +61,7 @@ def trained(library, tmp_path_factory):
     call("dataset", "build", library, "--labels", library / "labels.csv",
          "--out", folder / "set.zarr")  # fmt: skip
     call("train", folder / "set.zarr", "--out", folder / "model", "--epochs", 2, "--seed", 3)
-    call("predict", folder / "model", library, "--out", folder / "labels.ecsv")
+    call("predict", library, "--model", folder / "model", "--out", folder / "labels.ecsv")
     return folder
 
 
@@ -128,7 +128,7 @@ def test_training_anew_under_the_same_name_gives_a_new_model(trained, library, t
     [
         (["info", "nowhere"], "There is no nowhere"),
         (["train", "nowhere.zarr", "--out", "m"], "nowhere.zarr"),
-        (["predict", "nowhere", "x.fits"], "is no StarNet model"),
+        (["predict", "x.fits", "--model", "nowhere"], "There is no model 'nowhere'"),
         (["plot", "nowhere.fits"], "There is no nowhere.fits"),
         (["train", "x", "--out", "m", "--recipe", "unknown"], "There is no recipe"),
     ],
@@ -158,13 +158,14 @@ def test_bad_files_in_a_folder_are_named_and_the_rest_is_labelled(trained, libra
     (folder / "m0003V.fits").write_bytes(b"")
     (folder / "notes.fits").write_text("these are notes")
     fits.PrimaryHDU(np.zeros((5, 5))).writeto(folder / "image.fits")
-    done = run("predict", trained / "model", folder, "--out", tmp_path / "labels.csv")
+    done = run("predict", folder, "--model", trained / "model", "--out", tmp_path / "labels.csv")
     assert done.returncode == 0
     table = Table.read(tmp_path / "labels.csv", format="ascii.csv")
     assert (table["flag"] < 4).sum() == 1
     for name in ("m0002V.fits", "m0003V.fits", "notes.fits", "image.fits"):
         assert name in done.stdout
-    nothing = run("predict", trained / "model", folder / "notes.fits", "--out", tmp_path / "n.csv")
+    nothing = run("predict", folder / "notes.fits", "--model", trained / "model",
+                  "--out", tmp_path / "n.csv")  # fmt: skip
     assert nothing.returncode == 1
     assert "No spectrum could be labelled" in nothing.stderr
 
@@ -174,15 +175,21 @@ def test_spectra_of_another_grid_are_adapted_on_request(trained, library, tmp_pa
     half = fits.PrimaryHDU(flux[:80])
     half.header.update({"CRVAL1": 3540.5, "CDELT1": 0.9, "CRPIX1": 1.0, "TPLLIB": "MILES"})
     half.writeto(tmp_path / "m0777V.fits")
-    out = tmp_path / "labels.ecsv"
+    out, model = tmp_path / "labels.ecsv", trained / "model"
+    words = "predict", tmp_path / "m0777V.fits", "--model", model, "--out", out
     with pytest.raises(ReadError, match="No spectrum could be labelled"):
-        call("predict", trained / "model", tmp_path / "m0777V.fits", "--out", out)
-    call("predict", trained / "model", tmp_path / "m0777V.fits", "--adapt", "--out", out)
+        call(*words)
+    call(*words, "--adapt")
     table = read_table(out)
     assert int(table["flag"][0]) & LabelFlag.MANY_MASKED
     assert float(table["masked_fraction"][0]) == pytest.approx(0.5, abs=0.02)
-    call("predict", trained / "model", trained / "set.zarr", "--adapt", "--out", out)
+    call("predict", trained / "set.zarr", "--model", model, "--adapt", "--out", out)
     assert len(read_table(out)) == 40
+
+
+def test_a_model_among_the_spectra_is_a_mistake(trained, library):
+    with pytest.raises(ConfigError, match="is a model, not a spectrum: give it as --model"):
+        call("predict", trained / "model", library)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")

@@ -9,6 +9,7 @@ def test_the_table_has_ids_units_flags_and_versions(toy_model, toy_spectra):
     table = Predictor(toy_model).predict(toy_spectra).to_table()
     assert table.colnames == [
         "id", "star", "snr", "masked_fraction", "teff", "teff_flag", "logg", "logg_flag", "flag",
+        "model",
     ]  # fmt: skip
     assert str(table["teff"].unit) == "K"
     assert list(table["star"]) == list(toy_spectra.stars)
@@ -66,4 +67,11 @@ def test_the_numbers_of_the_flags_never_change():
         "OUTSIDE_BOUNDS": 1,
         "MANY_MASKED": 2,
         "FAILED": 4,
+        "LOW_SNR": 8,
+        "POOR_FIT": 16,
+        "EMPTY_CHIP": 32,
+        "NOT_CONVERGED": 64,
+        "BAD_VELOCITY": 128,
+        "OUTSIDE_HULL": 256,
+        "EMISSION": 512,
     }

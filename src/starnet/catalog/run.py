@@ -16,7 +16,7 @@ from astropy.table import QTable, Table, vstack
 
 from starnet.catalog.writers import check_writable, read_table, write_table
 from starnet.errors import ConfigError, DataError, OutputError, ReadError, StarNetError
-from starnet.inference import LabelFlag, Prediction, Predictor
+from starnet.inference import Chooser, LabelFlag, Prediction, Predictor, legend
 from starnet.spectra import Labels, Spectra, concatenate
 from starnet.surveys import SURVEYS, ReadOptions, find, read_file
 
@@ -50,13 +50,12 @@ class CatalogReport:
 
 
 def make_catalog(
-    predictor: Predictor,
+    predictor: Predictor | Chooser,
     what: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     survey: str | None = None,
     options: ReadOptions | None = None,
-    prepare: Callable[[Spectra], Spectra] | None = None,
     part_size: int = 1000,
     reader: Reader | None = None,
     tick: Tick = lambda done, total: None,
@@ -69,7 +68,9 @@ def make_catalog(
 
     Parameters
     ----------
-    predictor : Predictor
+    predictor : Predictor or Chooser
+        A `Chooser` takes each file's model by its wavelengths; the column ``model`` says which,
+        and labels that a row's model does not have are NaN, flagged `LabelFlag.FAILED`.
     what : path, glob, or list of them
         What `surveys.find` understands.
     out : path
@@ -78,8 +79,6 @@ def make_catalog(
         Read every file as this survey's, instead of identifying each.
     options : ReadOptions, optional
         Mask bits, error floor, visits.
-    prepare : callable, optional
-        Brings the spectra of a file to what the model reads, such as `Model.adapt`.
     part_size : int
         Files in a part; bounds the memory and the work that an interruption costs.
     reader : callable, optional
@@ -103,11 +102,9 @@ def make_catalog(
         raise ReadError(f"None of the {len(files)} file(s) exists, such as {files[0]}.")
     chosen = options or ReadOptions()
     read = reader or (lambda path: read_file(path, survey=survey, options=chosen))
-    if prepare is not None:
-        read = _then(read, prepare)
     blocks = [files[i : i + part_size] for i in range(0, len(files), part_size)]
     parts = out.with_name(f".{out.name}.parts")
-    _keep_if_same(parts, _signature(predictor, files, survey, chosen, prepare is None, part_size))
+    _keep_if_same(parts, _signature(predictor, files, survey, chosen, part_size))
     done: list[Path] = []
     for i, block in enumerate(blocks):
         part = parts / f"{i:06d}.parquet"
@@ -117,21 +114,18 @@ def make_catalog(
         tick(i * part_size + len(block), len(files))
         done.append(part)
     table = join_tables([read_table(part) for part in done])
+    table.meta = {**predictor.about, "flag_bits": legend()}
     write_table(table, out)
     shutil.rmtree(parts, ignore_errors=True)
     return summarise(out, len(files), table)
 
 
-def _label_files(predictor: Predictor, files: Sequence[Path], read: Reader) -> QTable:
+def _label_files(predictor: Predictor | Chooser, files: Sequence[Path], read: Reader) -> QTable:
     """Labels of some files, one or more rows each, in the order of the files."""
     tables: list[tuple[int, QTable]] = []
-    for batch in _same_grid(files, read):
+    for batch in _alike(predictor, files, read):
         tables += _label_batch(predictor, batch)
     return join_tables([table for _, table in sorted(tables, key=lambda pair: pair[0])])
-
-
-def _then(read: Reader, prepare: Callable[[Spectra], Spectra]) -> Reader:
-    return lambda path: prepare(read(path))
 
 
 def _counted(read: Reader, tick: Tick, done: int, total: int) -> Reader:
@@ -144,65 +138,91 @@ def _counted(read: Reader, tick: Tick, done: int, total: int) -> Reader:
     return counting
 
 
-Item = tuple[int, Path, Spectra | StarNetError]
+@dataclass(frozen=True, eq=False)
+class Item:
+    """A file with the spectra in it and who shall label them, or with the error that it gave."""
+
+    number: int
+    path: Path
+    spectra: Spectra | None = None
+    predictor: Predictor | None = None
+    error: StarNetError | None = None
+
+    def goes_with(self, other: Item) -> bool:
+        """Whether both can be labelled in one batch."""
+        a, b = self.spectra, other.spectra
+        if a is None or b is None or self.predictor is not other.predictor:
+            return False
+        same = a.frame == b.frame and a.flux_unit == b.flux_unit
+        return same and a.grid.matches(b.grid, tolerance=1e-3)
 
 
-def _same_grid(files: Sequence[Path], read: Reader) -> Iterator[list[Item]]:
-    """Runs of files whose spectra share a grid and a frame; a file that fails stands alone."""
+def _alike(
+    predictor: Predictor | Chooser, files: Sequence[Path], read: Reader
+) -> Iterator[list[Item]]:
+    """Runs of files that can be labelled together; a file that fails stands alone."""
     run: list[Item] = []
     rows = 0
     for i, path in enumerate(files):
-        spectra = _read_or_error(path, read)
-        if run and (rows >= BATCH or not _fits(run[-1][2], spectra)):
+        item = _opened(predictor, i, path, read)
+        if run and (rows >= BATCH or not run[-1].goes_with(item)):
             yield run
             run, rows = [], 0
-        run.append((i, path, spectra))
-        rows += len(spectra) if isinstance(spectra, Spectra) else 0
+        run.append(item)
+        rows += 0 if item.spectra is None else len(item.spectra)
     if run:
         yield run
 
 
-def _read_or_error(path: Path, read: Reader) -> Spectra | StarNetError:
+def _opened(predictor: Predictor | Chooser, number: int, path: Path, read: Reader) -> Item:
     try:
-        return read(path)
+        chosen, spectra = predictor.assign(read(path))
+        return Item(number, path, spectra, chosen)
     except StarNetError as error:
-        return error
+        return Item(number, path, error=error)
     except Exception as error:  # one bad file must not stop the other thousands
-        return ReadError(f"{path.name} cannot be read: {type(error).__name__}: {error}.")
+        text = f"{path.name} cannot be read: {type(error).__name__}: {error}."
+        return Item(number, path, error=ReadError(text))
 
 
-def _fits(a: Spectra | StarNetError, b: Spectra | StarNetError) -> bool:
-    if not isinstance(a, Spectra) or not isinstance(b, Spectra):
-        return False
-    same = a.frame == b.frame and a.flux_unit == b.flux_unit
-    return same and a.grid.matches(b.grid, tolerance=1e-3)
-
-
-def _label_batch(predictor: Predictor, batch: list[Item]) -> list[tuple[int, QTable]]:
-    spectra = [item for _, _, item in batch if isinstance(item, Spectra)]
-    if len(spectra) < len(batch):
-        return [(i, _failed(predictor, path, item)) for i, path, item in batch]
+def _label_batch(predictor: Predictor | Chooser, batch: list[Item]) -> list[tuple[int, QTable]]:
+    first, chosen = batch[0], batch[0].predictor
+    spectra = [item.spectra for item in batch if item.spectra is not None]
+    if chosen is None or not spectra:
+        return [(item.number, _failed(predictor, item.path, item.error)) for item in batch]
     try:
         together = concatenate(spectra) if len(spectra) > 1 else spectra[0]
         starts = range(0, max(len(together), 1), MOST_ROWS)
         parts = [together[start : start + MOST_ROWS] for start in starts]
-        return [(batch[0][0], _row_table(predictor.predict(part))) for part in parts]
+        return [(first.number, _row_table(chosen.predict(part), chosen)) for part in parts]
     except (DataError, ValueError) as error:  # also metadata of different kinds
         if len(batch) == 1:
-            return [(batch[0][0], _failed(predictor, batch[0][1], error))]
+            return [(first.number, _failed(predictor, first.path, error))]
         return [pair for item in batch for pair in _label_batch(predictor, [item])]
 
 
-def _row_table(prediction: Prediction) -> QTable:
+def _row_table(prediction: Prediction, predictor: Predictor) -> QTable:
     table = prediction.to_table()
-    failed = (np.asarray(table["flag"]) & LabelFlag.FAILED) > 0
-    table["message"] = np.where(failed, "no usable pixel, or no value that a star can have", "")
+    flags, snr = np.asarray(table["flag"]).tolist(), np.asarray(table["snr"]).tolist()
+    pairs = zip(flags, snr, strict=True)
+    table["message"] = np.array([_why(*pair, predictor.min_snr) for pair in pairs], dtype=str)
     return table
 
 
-def _failed(predictor: Predictor, path: Path, error: Any) -> QTable:
+def _why(flag: int, snr: float, least: float) -> str:
+    """Why a row has no labels, or not all; empty if it has."""
+    if not flag & LabelFlag.FAILED:
+        return ""
+    if flag & LabelFlag.LOW_SNR:
+        return f"signal to noise {snr:.1f} is below {least:g}: no labels (--min-snr)"
+    if flag & LabelFlag.BAD_VELOCITY and not np.isfinite(snr):
+        return "no velocity is known, and none could be measured"
+    return "no usable pixel, or no value that a star can have"
+
+
+def _failed(predictor: Predictor | Chooser, path: Path, error: Any) -> QTable:
     """The row of a file that gave no labels."""
-    names = predictor.model.labels
+    names = predictor.labels
     name = path.name.partition(".fits")[0] or path.name
     about = {"id": [name], "star": [""], "file": [str(path)], "survey": [""], "kind": [""]}
     about |= {column: [np.nan] for column in ("ra", "dec", "rv")} | {"message": [str(error)]}
@@ -214,28 +234,36 @@ def _failed(predictor: Predictor, path: Path, error: Any) -> QTable:
         meta=Table(about),
         about=predictor.about,
     )
-    return nothing.to_table()
+    table = nothing.to_table()
+    if isinstance(predictor, Chooser):
+        table["model"] = [""]
+    return table
 
 
 def join_tables(tables: list[QTable]) -> QTable:
-    """One table of several; a column that one of them lacks is blank there."""
+    """One table of several; a column that one of them lacks is blank there.
+
+    The flag of a label that a row's model does not have is `LabelFlag.FAILED`.
+    """
     table = vstack(tables, metadata_conflicts="silent") if len(tables) > 1 else tables[0]
     for name in table.colnames:
         column: Any = table[name]
         if hasattr(column, "mask"):
+            if name.endswith("_flag"):
+                table[name] = column.filled(LabelFlag.FAILED)
+                continue
             blank: Any = "" if column.dtype.kind in "US" else np.nan
             plain = column if column.dtype.kind in "USf" else column.astype(float)
             table[name] = plain.filled(blank)
     return table
 
 
-def _signature(predictor: Predictor, files: Sequence[Path], *settings: Any) -> str:
+def _signature(predictor: Predictor | Chooser, files: Sequence[Path], *settings: Any) -> str:
     """What the parts depend on; other parts are thrown away."""
-    model = predictor.model.describe()
     sizes = [
         (str(f), f.stat().st_size, f.stat().st_mtime_ns) if f.is_file() else str(f) for f in files
     ]
-    about = [model, predictor.about, predictor.max_masked, sizes]
+    about = [predictor.signature(), sizes]
     text = json.dumps(about, default=str)
     return hashlib.sha256((text + repr(settings)).encode()).hexdigest()
 

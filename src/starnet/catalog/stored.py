@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,14 @@ from numpy.typing import NDArray
 from starnet.catalog.run import CatalogReport, Tick, join_tables, summarise
 from starnet.catalog.writers import check_writable, write_table
 from starnet.dataset import SpectraDataset, open_dataset
-from starnet.inference import Predictor
-from starnet.spectra import Spectra
-
-Prepare = Callable[[Spectra], Spectra]
+from starnet.inference import Chooser, Predictor
 
 
 def label_dataset(
-    predictor: Predictor,
+    predictor: Predictor | Chooser,
     path: str | Path,
     out: str | Path,
     *,
-    prepare: Prepare | None = None,
     block: int = 2000,
     tick: Tick = lambda done, total: None,
 ) -> CatalogReport:
@@ -35,26 +30,23 @@ def label_dataset(
     DataError
         If the path is no data set.
     GridError, FrameError
-        If the model reads other spectra.
+        If the model reads other spectra and does not adapt them, or none does.
     OutputError
         If the table cannot be written.
     """
     out = Path(out)
     check_writable(out)
     dataset = open_dataset(path)
-    table = label_rows(
-        predictor, dataset, np.arange(len(dataset)), prepare=prepare, block=block, tick=tick
-    )
+    table = label_rows(predictor, dataset, np.arange(len(dataset)), block=block, tick=tick)
     write_table(table, out)
     return summarise(out, len(dataset.files), table)
 
 
 def label_rows(
-    predictor: Predictor,
+    predictor: Predictor | Chooser,
     dataset: SpectraDataset,
     rows: NDArray[Any],
     *,
-    prepare: Prepare | None = None,
     block: int = 2000,
     tick: Tick = lambda done, total: None,
 ) -> QTable:
@@ -63,12 +55,12 @@ def label_rows(
     Raises
     ------
     GridError, FrameError
-        If the model reads other spectra.
+        If the model reads other spectra and does not adapt them, or none does.
     """
     tables = []
     for start in range(0, len(rows), block):
         part = rows[start : start + block]
         spectra = dataset.read(part)
-        tables.append(predictor.predict(prepare(spectra) if prepare else spectra).to_table())
+        tables.append(predictor.predict(spectra).to_table())
         tick(start + len(part), len(rows))
     return join_tables(tables)

@@ -146,7 +146,7 @@ def _write_csv(table: Table, path: Path) -> None:
     plain = Table({name: np.asarray(table[name]) for name in table.colnames})
     about: dict[str, Any] = dict(table.meta or {})
     for key in ("model", "model_version", "starnet_version"):
-        if key in about:
+        if key in about and key not in plain.colnames:
             plain[key] = about[key]
     plain.write(path, format="ascii.csv", overwrite=True)
 

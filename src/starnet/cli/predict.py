@@ -19,13 +19,12 @@ from starnet.cli._reading import (
     VisitsOption,
     read_options,
 )
-from starnet.errors import ReadError
+from starnet.errors import ConfigError, ReadError
 
 
 @app.command()
 def predict(
     context: typer.Context,
-    model: Annotated[Path, typer.Argument(help="A model folder.")],
     spectra: Annotated[
         list[str],
         typer.Argument(help="Files, folders, globs, text files of them, or a data set (.zarr)."),
@@ -33,6 +32,10 @@ def predict(
     out: Annotated[Path, typer.Option(help="Label table: .fits, .ecsv, .parquet or .csv.")] = Path(
         "labels.fits"
     ),
+    model: Annotated[
+        str,
+        typer.Option(help="A model of the package by name, or a folder. Default: the right one."),
+    ] = "",
     survey: SurveyOption = "",
     visits: VisitsOption = False,
     mask_bits: MaskBitsOption = "",
@@ -41,35 +44,46 @@ def predict(
     frame: FrameOption = "",
     adapt: Annotated[
         bool,
-        typer.Option(help="Bring spectra to the model's frame (by each file's velocity) and grid."),
+        typer.Option(
+            help="Bring spectra to the frame (by velocity) and grid of a model of your own; "
+            "for models of the package that is done anyway."
+        ),
     ] = False,
     max_masked: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Flag spectra with more masked pixels.")
     ] = 0.2,
+    min_snr: Annotated[
+        float, typer.Option(min=0.0, help="No labels for spectra of lower signal to noise.")
+    ] = 5.0,
+    cycle: Annotated[
+        bool, typer.Option(help="Hold spectra emulated from the labels against the observed ones.")
+    ] = True,
     part_size: Annotated[int, typer.Option(min=1, help="Files between two savings.")] = 1000,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
     config: ConfigOption = None,
 ) -> None:
-    """Label every spectrum with a trained model.
+    """Label every spectrum, with errors and flags.
 
-    Every file gives at least one row. A file that cannot be read, or does not fit the model, is
-    flagged, says why in the column `message`, and never stops the others. Run the same command
-    again after an interruption and it goes on where it was. A data set is labelled as it was
-    built: the flags that say how to read files do not apply to it.
+    Without --model each file gets the model of the package that reads its wavelengths; `starnet
+    info` lists them. Every file gives at least one row. A file that cannot be read, or that no
+    model reads, is flagged, says why in the column `message`, and never stops the others. Run the
+    same command again after an interruption and it goes on where it was. A data set is labelled
+    as it was built: the flags that say how to read files do not apply to it.
     """
-    from starnet.artifact import load_model
     from starnet.catalog import label_dataset, make_catalog
-    from starnet.inference import Predictor
+    from starnet.inference import load_all, load_predictor
     from starnet.training import choose_device
 
-    predictor = Predictor(
-        load_model(model), max_masked=max_masked, device=str(choose_device(device))
+    _refuse_models(spectra)
+    settings = {"max_masked": max_masked, "min_snr": min_snr, "cycle": cycle}
+    settings["device"] = str(choose_device(device))
+    predictor = (
+        load_predictor(model, adapts=adapt or None, **settings) if model else load_all(**settings)
     )
     options = read_options(visits, mask_bits, error_floor, medium, frame)
     with progress("labelling") as tick:
         if len(spectra) == 1 and (Path(spectra[0]) / "zarr.json").is_file():
-            prepare = predictor.model.adapt if adapt else None
-            report = label_dataset(predictor, spectra[0], out, prepare=prepare, tick=tick)
+            report = label_dataset(predictor, spectra[0], out, tick=tick)
         else:
             report = make_catalog(
                 predictor,
@@ -77,7 +91,6 @@ def predict(
                 out,
                 survey=survey or None,
                 options=options,
-                prepare=predictor.model.adapt if adapt else None,
                 part_size=part_size,
                 tick=tick,
             )
@@ -91,6 +104,13 @@ def predict(
     if report.n_failed == report.n_spectra:
         raise ReadError(f"{summary}. No spectrum could be labelled: see the column message.")
     console.print(summary, soft_wrap=True)
+
+
+def _refuse_models(spectra: list[str]) -> None:
+    """Raise `ConfigError` if one of the spectra is a model."""
+    for name in spectra:
+        if (Path(name) / "model.json").is_file():
+            raise ConfigError(f"{name} is a model, not a spectrum: give it as --model {name}.")
 
 
 def _failures(failures: tuple[tuple[str, str], ...], most: int = 10) -> Iterator[str]:

@@ -16,13 +16,34 @@ class LabelFlag(IntFlag):
     MANY_MASKED = 2
     """More pixels are masked than the limit allows (`Predictor.max_masked`)."""
     FAILED = 4
-    """No value: the file could not be read or no pixel can be used. The label is NaN."""
+    """No value: the file could not be read, no pixel can be used, or S/N is below the limit."""
+    LOW_SNR = 8
+    """Signal to noise is below the limit (`Predictor.min_snr`); the label is NaN."""
+    POOR_FIT = 16
+    """The emulated spectrum of these labels is not the spectrum; see `inference.cycle`."""
+    EMPTY_CHIP = 32
+    """A chip has next to no good pixels (`Predictor`)."""
+    NOT_CONVERGED = 64
+    """A fit of the labels did not converge (`starnet fit`)."""
+    BAD_VELOCITY = 128
+    """The velocity that took the spectrum to rest is unknown, uncertain or wrong."""
+    OUTSIDE_HULL = 256
+    """Teff, log g and [Fe/H] together lie where the emulator has no training stars."""
+    EMISSION = 512
+    """Lines stand above the continuum."""
 
 
 MEANINGS = {
     LabelFlag.OUTSIDE_BOUNDS: "value outside the range of the training labels",
     LabelFlag.MANY_MASKED: "too many masked pixels",
-    LabelFlag.FAILED: "no value: unreadable file or no usable pixel",
+    LabelFlag.FAILED: "no value: unreadable file, no usable pixel or too little signal",
+    LabelFlag.LOW_SNR: "signal to noise too low",
+    LabelFlag.POOR_FIT: "the emulated spectrum of these labels is not the observed one",
+    LabelFlag.EMPTY_CHIP: "a chip without data",
+    LabelFlag.NOT_CONVERGED: "the fit did not converge",
+    LabelFlag.BAD_VELOCITY: "velocity unknown, uncertain or wrong",
+    LabelFlag.OUTSIDE_HULL: "teff, logg and fe_h outside what the emulator learnt",
+    LabelFlag.EMISSION: "emission lines",
 }
 """Each bit in words, for tables, headers and documentation."""
 
@@ -30,3 +51,8 @@ MEANINGS = {
 def legend() -> str:
     """One line: ``1 = ..., 2 = ...``."""
     return "; ".join(f"{bit.value} = {text}" for bit, text in MEANINGS.items())
+
+
+def flag_words(flag: int) -> str:
+    """Names of the bits that are set, such as ``LOW_SNR+FAILED``; empty for 0."""
+    return "+".join(bit.name or "" for bit in LabelFlag if int(flag) & bit)

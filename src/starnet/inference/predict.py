@@ -6,18 +6,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from astropy.table import QTable, Table
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from starnet._version import __version__
 from starnet.artifact import Model, count_parameters, weights_digest
-from starnet.errors import ConfigError
+from starnet.errors import ConfigError, FrameError, GridError
+from starnet.inference.cycle import Cycle, cycle, on_pixels
 from starnet.inference.flags import LabelFlag, legend
+from starnet.inference.velocity import to_rest
 from starnet.models import apply_network
 from starnet.spectra import Labels, Spectra
+from starnet.synthesis.emulator import Emulator
 
-CARRIED = ("file", "survey", "kind", "ra", "dec", "rv", "message")
+CARRIED = ("file", "survey", "kind", "ra", "dec", "rv", "rv_err", "message")
 """Columns of a spectrum's metadata that go into the label table."""
+NEEDED = ("teff", "logg", "fe_h")
+"""Labels without which nothing can be emulated."""
+EMPTY = 0.05
+"""A chip with a smaller part of good pixels is empty."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,17 +36,20 @@ class Prediction:
     Attributes
     ----------
     labels : Labels
-        Values (N, L), NaN where prediction failed.
+        Values (N, L), NaN where prediction failed, and their one-sigma errors where the model
+        gives any.
     flags : array (N, L)
         `LabelFlag` bits of each label; 0 is good.
     snr : array (N,)
-        Median signal to noise per pixel as read, NaN where errors are unknown.
+        Median signal to noise per pixel, NaN where errors are unknown.
     masked_fraction : array (N,)
         Fraction of the pixels that the network sees which are masked.
     meta : Table
         ``id``, ``star`` and what else the reader knew.
     about : dict
         Model name and versions.
+    chi2 : array (N,), optional
+        Of the emulated spectra against the observed ones; see `inference.cycle`.
     """
 
     labels: Labels
@@ -46,6 +58,7 @@ class Prediction:
     masked_fraction: NDArray[Any]
     meta: Table
     about: dict[str, Any] = field(default_factory=dict)
+    chi2: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -56,7 +69,7 @@ class Prediction:
         return f"Prediction({len(self)} spectra: {labels}; {flagged} flagged; see to_table())"
 
     def to_table(self) -> QTable:
-        """One row for each spectrum: ids, S/N, labels with units and flags.
+        """One row for each spectrum: ids, S/N, labels with units, errors and flags.
 
         ``flag`` holds every bit that any label has; ``table.meta`` names the model, the versions
         and the meaning of the bits.
@@ -68,11 +81,16 @@ class Prediction:
         columns = self.labels.to_table()
         for i, name in enumerate(self.labels.names):
             table[name] = columns[name]
+            if f"{name}_err" in columns.colnames:
+                table[f"{name}_err"] = columns[f"{name}_err"]
             table[f"{name}_flag"] = self.flags[:, i].astype(np.int16)
         table["flag"] = np.bitwise_or.reduce(self.flags, axis=1).astype(np.int16)
+        if self.chi2 is not None:
+            table["chi2"] = np.asarray(self.chi2, dtype=np.float32)
         for name in CARRIED:
             if name in self.meta.colnames:
                 table[name] = np.asarray(self.meta[name])
+        table["model"] = np.full(len(table), str(self.about.get("model", "")))
         table.meta = {**self.about, "flag_bits": legend()}
         return table
 
@@ -90,16 +108,27 @@ class Predictor:
         Spectra at a time in the network; it bounds the memory.
     device : str
         "cpu", "cuda" or another torch device.
+    min_snr : float
+        Spectra of a lower signal to noise get no labels, and `LabelFlag.LOW_SNR`.
+    adapts : bool
+        Bring spectra of other grids and frames to the model (`adapt`) instead of refusing them.
+    emulator : Emulator, optional
+        Emulates a spectrum of the labels, to see whether they are those of the star.
     """
 
     model: Model
     max_masked: float = 0.2
     batch_size: int = 128
     device: str = "cpu"
+    min_snr: float = 5.0
+    adapts: bool = False
+    emulator: Emulator | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_masked <= 1:
             raise ConfigError(f"max_masked must lie between 0 and 1; received {self.max_masked}.")
+        if not self.min_snr >= 0:
+            raise ConfigError(f"min_snr must be 0 or more; received {self.min_snr}.")
         self.model.network.to(self.device)
 
     @property
@@ -108,56 +137,128 @@ class Predictor:
         version = weights_digest(self.model.network)
         return {"model": self.model.name, "model_version": version, "starnet_version": __version__}
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels."""
+        return self.model.labels
+
     def __repr__(self) -> str:
         labels = ", ".join(self.model.labels)
         return f"Predictor({self.model.name}: {labels}; reads {self.model.input_grid.describe()})"
 
+    def accepts(self, spectra: Spectra) -> bool:
+        """Whether the model takes spectra of this grid and frame as they are."""
+        try:
+            self.model.check(spectra.grid, spectra.frame)
+        except (GridError, FrameError):
+            return False
+        return True
+
     def adapt(self, spectra: Spectra) -> Spectra:
-        """Spectra brought to the model's frame and grid; see `Model.adapt`."""
+        """Spectra brought to the model's frame and grid; see `Model.adapt`.
+
+        With an emulator the velocity of observed spectra is measured; see `inference.to_rest`.
+        """
+        if self.model.input_frame == "rest":
+            spectra = to_rest(spectra, self.emulator)
         return self.model.adapt(spectra)
+
+    def assign(self, spectra: Spectra) -> tuple[Predictor, Spectra]:
+        """Who shall label spectra, itself, and the spectra as it takes them."""
+        if self.adapts and not self.accepts(spectra):
+            spectra = self.adapt(spectra)
+        return self, spectra
 
     def predict(self, spectra: Spectra) -> Prediction:
         """Labels of spectra.
 
-        Rows without a single usable pixel come back as NaN with `LabelFlag.FAILED`.
+        Rows without a single usable pixel, or with too little signal, come back as NaN with
+        `LabelFlag.FAILED`.
 
         Parameters
         ----------
         spectra : Spectra
-            On the grid and in the frame that the model reads.
+            On the grid and in the frame that the model reads, unless the predictor ``adapts``.
 
         Raises
         ------
         GridError, FrameError
             If they are on another grid or in another frame; the message says what to do.
         """
+        spectra = self.assign(spectra)[1]
         prepared = self.model.prepare(spectra)
-        failed = np.all(prepared.mask, axis=1) if len(prepared) else np.zeros(0, bool)
-        values = np.full((len(prepared), len(self.model.labels)), np.nan)
-        if not failed.all():
-            good = np.flatnonzero(~failed)
-            inputs = self.model.inputs(prepared[good])
-            scaled = apply_network(
-                self.model.network, inputs, batch_size=self.batch_size, device=self.device
-            )
-            values[good] = self.model.scale.inverse(scaled)
-        masked = prepared.masked_fraction
-        labels = Labels(self.model.labels, values)  # values that no star has become NaN
+        snr = spectra.snr
+        low = snr < self.min_snr
+        dead = np.all(prepared.mask, axis=1) if len(prepared) else np.zeros(0, bool)
+        labels = self._labels(prepared, np.flatnonzero(~(dead | low)))
+        flags = self._flags(labels.values, prepared)
+        flags[low] |= LabelFlag.LOW_SNR
+        seen = self.cycle(labels, spectra)
+        if seen is not None:
+            flags |= seen.flags[:, None]
         return Prediction(
             labels=labels,
-            flags=self._flags(labels.values, masked),
-            snr=spectra.snr,
-            masked_fraction=masked,
+            flags=flags,
+            snr=snr,
+            masked_fraction=prepared.masked_fraction,
             meta=prepared.meta,
             about=self.about,
+            chi2=None if seen is None else seen.chi2,
         )
 
-    def _flags(self, values: NDArray[Any], masked: NDArray[Any]) -> NDArray[Any]:
+    def cycle(self, labels: Labels, spectra: Spectra, *, keep: bool = False) -> Cycle | None:
+        """Emulated spectra of labels against the observed ones; see `inference.cycle`.
+
+        None without an emulator, or where it cannot say: labels without teff, logg and fe_h,
+        spectra that are not at rest or beyond its wavelengths.
+        """
+        able = set(NEEDED) <= set(labels.names) and spectra.frame == "rest"
+        if self.emulator is None or not able or not len(spectra):
+            return None
+        own = self.model.input_grid
+        same = own.matches(spectra.grid)
+        try:
+            emulator = on_pixels(self.emulator, own if same else spectra.grid)
+        except GridError:
+            return None
+        return cycle(labels, spectra, emulator, keep=keep, ready=True)
+
+    def _labels(self, prepared: Spectra, rows: NDArray[Any]) -> Labels:
+        """Labels of the rows that are named, NaN for the others."""
+        n = len(self.model.labels)
+        values, errors = np.full((2, len(prepared), n), np.nan)
+        if rows.size:
+            network = self.model.network
+            distributes = hasattr(network, "distribution")
+            out = apply_network(
+                _MeanAndWidth(network) if distributes else network,
+                self.model.inputs(prepared[rows]),
+                batch_size=self.batch_size,
+                device=self.device,
+            )
+            values[rows] = self.model.scale.inverse(out[:, :n])
+            if distributes:
+                errors[rows] = out[:, n:] * self.model.scale.inverse_derivative(out[:, :n])
+        return Labels(self.model.labels, values, errors)  # values that no star has become NaN
+
+    def _flags(self, values: NDArray[Any], prepared: Spectra) -> NDArray[Any]:
         flags = np.zeros(values.shape, dtype=np.int16)
         flags[self.model.scale.outside(values)] |= LabelFlag.OUTSIDE_BOUNDS
-        flags[masked > self.max_masked] |= LabelFlag.MANY_MASKED
+        flags[prepared.masked_fraction > self.max_masked] |= LabelFlag.MANY_MASKED
         flags[~np.isfinite(values)] |= LabelFlag.FAILED
+        for a, b in prepared.grid.chips:
+            empty = np.mean(~prepared.mask[:, a:b], axis=1) < EMPTY
+            flags[empty] |= LabelFlag.EMPTY_CHIP
+        if "rv_bad" in prepared.meta.colnames:
+            bad = np.ma.filled(np.ma.asarray(prepared.meta["rv_bad"]), False).astype(bool)
+            flags[bad] |= LabelFlag.BAD_VELOCITY
         return flags
+
+    def signature(self) -> dict[str, Any]:
+        """All that its labels depend on, JSON-ready."""
+        emulator = None if self.emulator is None else self.emulator.describe()
+        settings = {"max_masked": self.max_masked, "min_snr": self.min_snr, "adapts": self.adapts}
+        return {**self.about, **settings, "all": self.model.describe(), "emulator": emulator}
 
     def describe(self) -> dict[str, Any]:
         """What `starnet info MODEL` shows: labels, bounds, grid, network, training."""
@@ -171,3 +272,15 @@ class Predictor:
             "parameters": count_parameters(model.network),
             "provenance": model.provenance,
         }
+
+
+class _MeanAndWidth(nn.Module):
+    """A network that distributes, with its means and widths side by side: (B, 2 L)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, width = self.network.distribution(x)  # type: ignore[operator]
+        return torch.cat([mean, width], dim=1)
