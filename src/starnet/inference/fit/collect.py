@@ -10,18 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from starnet.inference.fit.levenberg import LEAST_DAMPING, State
+from starnet.inference.fit.levenberg import MOST_DAMPING, State
 from starnet.inference.fit.parameters import EDGE, RV_UNIT, VARIANCE_UNIT, Parameters
 from starnet.inference.fit.prepare import Prepared
 from starnet.inference.fit.problem import Problem, Stars
 from starnet.inference.fit.result import FitResult
-from starnet.inference.fit.step import solve_step
 from starnet.inference.flags import LabelFlag
 from starnet.spectra import Labels
 
 Array = NDArray[Any]
-NEAR = 0.05
-"""Chi-square per degree of freedom that a converged fit could still gain, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,18 +61,13 @@ class Collected:
         self.values[rows], self.motion[rows] = labels.numpy(), motion.numpy()
         self.continuum[rows] = end.continuum.numpy() * self.prepared.scale[rows, None, None]
         self.covariance[rows] = _covariance(end, parameters)
-        still = torch.full_like(end.loss, LEAST_DAMPING)
-        step = solve_step(end.curvature, end.gradient, still, end.x, stars.room, problem.bounds)
-        gain = (step * end.gradient).sum(1).numpy()
         chi2 = end.chi2.numpy()
         noise = np.where(self.prepared.unknown[rows], 0.0, self.prepared.n_good[rows])
         total = stars.weights.sum(1).numpy()
-        per_pixel = np.maximum(chi2 / np.maximum(self.prepared.n_good[rows], 1), 1e-30)
         numbers = self.numbers
         numbers["chi2"][rows] = chi2
         numbers["excess"][rows] = np.sqrt(np.maximum(chi2 - noise, 0.0) / total)
-        scatter = np.where(self.prepared.unknown[rows], per_pixel, np.maximum(per_pixel, 1.0))
-        numbers["converged"][rows] = gain < NEAR * scatter
+        numbers["converged"][rows] = (end.done & (end.damping < MOST_DAMPING)).numpy()
         numbers["iterations"][rows] = end.iterations.numpy()
         self._edges(problem, rows, stars, end)
 

@@ -23,6 +23,8 @@ Curvature = Callable[[Stars, Tensor, Point], Tensor]
 NOISE = 3e-7
 """Relative error of a chi-square whose fluxes are single precision."""
 FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-7, 1e8
+FRESH = 2
+"""Steps after which the shared curvature is computed anew."""
 MOVED = 0.1
 """Standard deviations that a star may move before its covariance is computed anew."""
 
@@ -56,7 +58,7 @@ class State:
     @classmethod
     def at(cls, problem: Problem, stars: Stars, x: Tensor, curvature: Curvature) -> State:
         """The beginning."""
-        point = problem.at(stars, x)
+        point = problem.at(stars, x, slopes=True)
         n = len(stars)
         return cls(
             x.clone(), point.loss, point.chi2, point.gradient, curvature(stars, x, point),
@@ -115,9 +117,11 @@ def run(
     tolerance : float
         A star is done when its next step promises to lower chi-square by less.
     curvature : callable or None
-        Computed after each step; None corrects what is there by the slopes.
+        Computed after each of the first steps; after that, and with None, what is there is
+        corrected by the slopes.
     """
-    for _ in range(steps):
+    for number in range(steps):
+        anew = curvature if number < FRESH else None
         rows = (~state.done).nonzero()[:, 0]
         if not len(rows):
             break
@@ -127,7 +131,7 @@ def run(
         )
         bend = torch.einsum("bi,bij,bj->b", step, now.curvature, step)
         gain = 2 * (step * now.gradient).sum(1) - bend
-        point = problem.at(some, now.x + step)
+        point = problem.at(some, now.x + step, slopes=anew is not None)
         slack = NOISE * (now.loss + now.chi2) + 1e-3 * tolerance
         better = point.loss <= now.loss + slack
         ratio = torch.where(gain > 2 * slack, (now.loss - point.loss) / gain, 1.0)
@@ -135,11 +139,11 @@ def run(
         state.done[rows] = (gain < tolerance) | (damping > MOST_DAMPING)
         state.damping[rows] = damping.clamp_min(LEAST_DAMPING)
         state.iterations[rows] += 1
-        if curvature is None:
+        if anew is None:
             state.curvature[rows] = _secant(now.curvature, step, now.gradient - point.gradient)
         elif better.any():
             which = better.nonzero()[:, 0]
-            state.curvature[rows[which]] = curvature(
+            state.curvature[rows[which]] = anew(
                 some[which], now.x[which] + step[which], _rows(point, which)
             )
         _accept(state, rows, better, now.x + step, point)

@@ -13,6 +13,7 @@ from torch import Tensor
 from starnet.inference.fit.continuum import Continuum
 from starnet.inference.fit.parameters import RV_UNIT, VARIANCE_UNIT, Parameters
 from starnet.inference.fit.render import Renderer
+from starnet.inference.fit.reverse import forward
 from starnet.inference.fit.step import Bounds
 from starnet.models.emulator import EmulatorNetwork
 
@@ -48,9 +49,8 @@ class Stars:
         return len(self.flux)
 
     def __getitem__(self, rows: Tensor | slice) -> Stars:
-        if isinstance(rows, Tensor) and len(rows) == len(self):
-            if torch.equal(rows, torch.arange(len(self))):
-                return self
+        if isinstance(rows, Tensor) and torch.equal(rows, torch.arange(len(self))):
+            return self
         return Stars(
             self.flux[rows], self.weights[rows], self.labels[rows], self.motion[rows],
             self.room[rows], (self.prior[0][rows], self.prior[1][rows]),
@@ -72,7 +72,8 @@ class Point:
     gradient : Tensor (B, D)
         Minus half the derivative of the loss.
     rise, value : Tensor (B, F, K), (B, K)
-        Coefficients of the components, and their derivatives by the parameters.
+        Derivatives of the coefficients of the components by the free labels, if they were asked
+        for, and the coefficients.
     continuum : Tensor (B, C, T)
     """
 
@@ -102,24 +103,40 @@ class Problem:
     def coefficients(self, stars: Stars, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Coefficients (B, K), their derivatives (B, F, K) by x, and the motion (B, 2)."""
         labels, motion = self.parameters.unpack(x, stars.labels, stars.motion)
-        value, rise = self.network.coefficients_and_slopes(labels.float())
+        blocks = [  # small enough for the cache
+            self.network.coefficients_and_slopes(block) for block in labels.float().split(TOGETHER)
+        ]
+        value, rise = (torch.cat(parts) for parts in zip(*blocks, strict=True))
         free = torch.as_tensor(self.parameters.free)
         if len(free) != rise.shape[1]:
             rise = rise[:, free]
         rise = rise * torch.as_tensor(self.parameters.half).float()[:, None]
         return value, rise, motion.float()
 
-    def at(self, stars: Stars, x: Tensor) -> Point:
-        """Chi-square and its slope at parameters x (B, D)."""
-        value, rise, motion = self.coefficients(stars, x)
+    def at(self, stars: Stars, x: Tensor, *, slopes: bool = False) -> Point:
+        """Chi-square and its slope at parameters x (B, D); with ``slopes`` also ``rise``."""
+        labels, motion = self.parameters.unpack(x, stars.labels, stars.motion)
+        labels, motion = labels.float(), motion.float()
+        if slopes:
+            value, rise, _ = self.coefficients(stars, x)
+            back_to_labels = None
+        else:
+            value, back_to_labels = forward(self.network, labels)
+            rise = value.new_zeros(len(x), 0, 0)
         model, moved = self.renderer.forward(value, motion)
         terms, continuum = self.continuum.solve(model, stars.flux, stars.weights)
         residual = torch.addcmul(stars.flux, continuum, model, value=-1)
         back = stars.weights * residual
         chi2 = (back * residual).sum(1, dtype=torch.float64)
         back *= continuum
-        slope = (rise @ self.renderer.adjoint(back, motion)[:, :, None])[:, :, 0]
-        parts = [slope.double()]
+        pull_back = self.renderer.adjoint(back, motion)
+        if back_to_labels is None:
+            slope = (rise @ pull_back[:, :, None])[:, :, 0].double()
+        else:
+            free = torch.as_tensor(self.parameters.free)
+            by_label = back_to_labels(pull_back)[:, free]
+            slope = by_label.double() * torch.as_tensor(self.parameters.half)
+        parts = [slope]
         for i, unit in zip(self.parameters.motion, self.units, strict=True):
             parts.append((back * moved[:, i]).sum(1, keepdim=True, dtype=torch.float64) * unit)
         mean, precision = stars.prior

@@ -44,7 +44,7 @@ class Still:
     @classmethod
     def of(cls, emulator: Emulator, grid: WavelengthGrid, pixels: Array) -> Still:
         """The emulator's components on some pixels of a grid."""
-        network = emulator.on(grid).network
+        network = _on(emulator, grid).network
         at = torch.as_tensor(pixels)
         return cls(network.mean[at].contiguous(), network.basis[:, at].contiguous())
 
@@ -97,7 +97,7 @@ class Moving:
     def of(cls, emulator: Emulator, grid: WavelengthGrid, pixels: Array, reach: float) -> Moving:
         """The emulator's components for pixels of a grid, with ``reach`` km/s beyond its ends."""
         work, start = _even_grid(grid, reach)
-        network = emulator.on(work).network
+        network = _on(emulator, work).network
         size = next_fast_len(work.n_pixels + 8, real=True)
         stacked = torch.cat([network.mean[None] - 1, network.basis])
         hat = torch.view_as_real(torch.fft.rfft(stacked, n=size)).flatten(1)
@@ -183,6 +183,13 @@ def _grams(sets: list[Tensor], weights: Tensor, extra: Tensor) -> list[list[Tens
     sets = [s * root for s in sets]
     sets = [s - (s @ taken) @ taken.T for s in sets]
     return [[a @ b.T for b in sets] for a in sets]
+
+
+def _on(emulator: Emulator, grid: WavelengthGrid) -> Emulator:
+    """The emulator on a grid; itself if it is there already."""
+    own, lsf = emulator.grid.lsf, grid.lsf
+    same = lsf is None or (own is not None and own.matches(lsf))
+    return emulator if same and emulator.grid.matches(grid, tolerance=1e-3) else emulator.on(grid)
 
 
 def _even_grid(grid: WavelengthGrid, reach: float) -> tuple[WavelengthGrid, int | None]:
