@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,21 +13,41 @@ from rich.table import Table
 from starnet._version import __version__
 from starnet.cli._app import app, console
 from starnet.errors import ReadError
+from starnet.spectra import WavelengthGrid, label_spec
 
 
 @app.command()
 def info(
-    path: Annotated[
-        Path | None, typer.Argument(help="A model folder, a data set, or a spectrum file.")
-    ] = None,
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="A model or an emulator (by name or folder), a data set, or a spectrum file."
+        ),
+    ] = "",
 ) -> None:
-    """Describe this installation, or a model, a data set or a spectrum file."""
-    if path is None:
+    """Describe this installation, or a model, an emulator, a data set or a spectrum file.
+
+    Without an argument it lists what the package comes with. Where a model and an emulator share
+    a name both are shown.
+    """
+    if not what:
         _print(_installation(), "StarNet")
-    elif not path.exists():
-        raise ReadError(f"There is no {path}. Give a model folder, a data set or a spectrum file.")
-    elif (path / "model.json").is_file():
-        _print(_model(path), f"model {path}")
+        _print(_shipped(), "models and emulators of the package")
+        return
+    named = _named(what)
+    for kind, folder in named:
+        _print(_trained(folder), f"{kind} {what}")
+    if named:
+        return
+    path = Path(what)
+    if not path.exists():
+        raise ReadError(
+            f"There is no {what}. Give a model or an emulator by name ({', '.join(_names())}) or "
+            "folder, a data set or a spectrum file."
+        )
+    if (path / "model.json").is_file():
+        kind = "emulator" if _is_emulator(path) else "model"
+        _print(_trained(path), f"{kind} {path}")
     elif path.is_dir() and (path / "zarr.json").is_file():
         from starnet.dataset import open_dataset
 
@@ -53,6 +75,75 @@ def _installation() -> dict[str, Any]:
     }
 
 
+def _named(name: str) -> list[tuple[str, Path]]:
+    """Kind and folder of what the package has under a name."""
+    from starnet._shipped import shipped_folders
+
+    kinds = (("model", "models"), ("emulator", "emulators"))
+    found = ((kind, shipped_folders(plural).get(name)) for kind, plural in kinds)
+    return [(kind, folder) for kind, folder in found if folder is not None]
+
+
+def _names() -> list[str]:
+    from starnet._shipped import shipped_folders
+
+    return sorted({*shipped_folders("models"), *shipped_folders("emulators")})
+
+
+def _shipped() -> dict[str, Any]:
+    """A line for each model and emulator of the package."""
+    lines = {}
+    for name in _names():
+        for kind, folder in _named(name):
+            about = json.loads((folder / "model.json").read_text())
+            labels = about["labels"]
+            names = labels.get("bounds", labels) if kind == "emulator" else labels
+            grid = WavelengthGrid.from_dict(about["grid" if kind == "emulator" else "input_grid"])
+            lines[f"{kind} {name}"] = f"{len(names)} labels, {grid.describe()}"
+    return lines or {"none": "this installation has no trained models"}
+
+
+def _is_emulator(folder: Path) -> bool:
+    try:
+        return json.loads((folder / "model.json").read_text()).get("format") == "starnet-emulator"
+    except (OSError, ValueError, AttributeError):
+        return False  # load_model says what is wrong
+
+
+def _trained(folder: Path) -> dict[str, Any]:
+    return _emulator(folder) if _is_emulator(folder) else _model(folder)
+
+
+def _emulator(folder: Path) -> dict[str, Any]:
+    from starnet.synthesis.emulator import Emulator
+
+    emulator = Emulator.load(folder)
+    hull = emulator.hull
+    rows = zip(hull.names, hull.low, hull.high, strict=True)
+    return {
+        "name": emulator.title,
+        "labels": "\n".join(
+            f"{n} [{label_spec(n).unit}] {low:.5g} to {high:.5g}" for n, low, high in rows
+        ),
+        "makes": f"{emulator.grid.describe()}, at rest",
+        **_card(emulator.card),
+    }
+
+
+def _card(card: Any) -> dict[str, str]:
+    """A model card as lines: nested values and tables one line for each entry."""
+    lines = {}
+    for key, value in dict(card or {}).items():
+        title = str(key).replace("_", " ")
+        if isinstance(value, Mapping):
+            lines[title] = "\n".join(f"{name}: {_short(item)}" for name, item in value.items())
+        elif isinstance(value, list | tuple):
+            lines[title] = "\n".join(_short(item) for item in value)
+        else:
+            lines[title] = _short(value)
+    return lines
+
+
 def _model(path: Path) -> dict[str, Any]:
     from starnet.artifact import load_model
     from starnet.inference import Predictor
@@ -60,6 +151,8 @@ def _model(path: Path) -> dict[str, Any]:
     about = Predictor(load_model(path)).describe()
     past = about.pop("provenance")
     about["labels"] = "\n".join(about["labels"])
+    card = _card(past.get("card"))
+    about |= {key: text for key, text in card.items() if key != "bounds" or not about["labels"]}
     about["recipe"] = past.get("recipe", {}).get("name", "unknown")
     for what in ("spectra", "stars"):
         counts = past.get(what, {})

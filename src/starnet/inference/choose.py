@@ -60,9 +60,9 @@ def load_predictor(
         )
     model = load_model(folder)
     name = (model.provenance.get("card") or {}).get("emulator")
-    emulator = Emulator.load(name) if name and cycle else None
+    emulator = Emulator.load(name) if name else None
     settings["adapts"] = own if adapts is None else adapts
-    return Predictor(model, emulator=emulator, **settings)
+    return Predictor(model, emulator=emulator, compares=cycle, **settings)
 
 
 def load_all(**settings: Any) -> Chooser:

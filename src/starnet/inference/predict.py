@@ -113,7 +113,9 @@ class Predictor:
     adapts : bool
         Bring spectra of other grids and frames to the model (`adapt`) instead of refusing them.
     emulator : Emulator, optional
-        Emulates a spectrum of the labels, to see whether they are those of the star.
+        Of the same kind of spectra: it measures velocities of observed ones.
+    compares : bool
+        With an emulator: hold spectra emulated from the labels against the observed ones.
     """
 
     model: Model
@@ -123,6 +125,7 @@ class Predictor:
     min_snr: float = 5.0
     adapts: bool = False
     emulator: Emulator | None = None
+    compares: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_masked <= 1:
@@ -193,7 +196,7 @@ class Predictor:
         labels = self._labels(prepared, np.flatnonzero(~(dead | low)))
         flags = self._flags(labels.values, prepared)
         flags[low] |= LabelFlag.LOW_SNR
-        seen = self.cycle(labels, spectra)
+        seen = self.cycle(labels, spectra) if self.compares else None
         if seen is not None:
             flags |= seen.flags[:, None]
         return Prediction(
@@ -258,6 +261,7 @@ class Predictor:
         """All that its labels depend on, JSON-ready."""
         emulator = None if self.emulator is None else self.emulator.describe()
         settings = {"max_masked": self.max_masked, "min_snr": self.min_snr, "adapts": self.adapts}
+        settings |= {"compares": self.compares}
         return {**self.about, **settings, "all": self.model.describe(), "emulator": emulator}
 
     def describe(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from starnet.plots._style import axis_name, label_name, save
 from starnet.plots.abundances import abundance_planes
+from starnet.plots.cycle import cycle_panels
 from starnet.plots.labels import kiel, one_to_one, residuals
 from starnet.plots.limits import comparison, over_limit
 from starnet.plots.sequence import sequence
@@ -12,6 +13,7 @@ __all__ = [
     "abundance_planes",
     "axis_name",
     "comparison",
+    "cycle_panels",
     "kiel",
     "label_name",
     "one_to_one",
