@@ -108,3 +108,37 @@ def labelled_spectra(n: int, seed: int = 0, visits: int = 1):
 def labelled():
     """The function `labelled_spectra`."""
     return labelled_spectra
+
+
+@pytest.fixture(scope="session")
+def toy_emulator():
+    """A small emulator of 6 labels and 600 pixels, untrained: its four lines answer to labels."""
+    import torch
+
+    from starnet.models.emulator import EmulatorConfig, EmulatorNetwork
+    from starnet.spectra import LineSpread
+    from starnet.synthesis.emulator import Emulator
+    from starnet.synthesis.emulator.hull import LabelHull
+
+    names = ("teff", "logg", "fe_h", "vmic", "c_fe", "o_fe")
+    low = np.array([4000.0, 0.5, -2.0, 0.5, -0.5, -0.3])
+    high = np.array([6500.0, 5.0, 0.4, 2.5, 0.4, 0.6])
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        network = EmulatorNetwork(EmulatorConfig(len(names), 600, components=4, hidden=(8, 8)))
+    pixel = torch.arange(600.0)
+    lines = [torch.exp(-0.5 * ((pixel - c) / 1.4) ** 2) for c in (100.3, 222.0, 350.7, 480.1)]
+    state = network.state_dict() | {
+        "low": torch.tensor(low),
+        "high": torch.tensor(high),
+        "basis": torch.stack(lines),
+        "spread": torch.full((4,), 0.05),
+        "mean": 1 - 0.3 * torch.stack(lines).sum(dim=0),
+    }
+    network.load_state_dict(state)
+    points = np.random.default_rng(0).uniform(low, high, (300, len(names)))
+    points = points[points[:, 0] - 1200 * points[:, 1] > -500]  # no cool dwarfs
+    hull = LabelHull.of(names, low, high, points, [("c_fe", "o_fe", 0.15)])
+    lsf = LineSpread(resolution=30000.0)
+    grid = WavelengthGrid.log10(4.179, 6e-6, 600, "vacuum", lsf=lsf)
+    return Emulator(network.eval(), hull, grid, "toy", {"about": "for tests"})

@@ -1,6 +1,17 @@
 """The command line, one file for each verb."""
 
-from starnet.cli import dataset, demo, download, info, physics, plot, predict, synth, train
+from starnet.cli import (
+    dataset,
+    demo,
+    download,
+    info,
+    physics,
+    plot,
+    predict,
+    synth,
+    train,
+    train_synthetic,
+)
 from starnet.cli._app import app, main
 
 __all__ = [
@@ -15,4 +26,5 @@ __all__ = [
     "predict",
     "synth",
     "train",
+    "train_synthetic",
 ]

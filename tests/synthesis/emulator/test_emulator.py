@@ -7,38 +7,17 @@ import pytest
 import torch
 
 from starnet.errors import GridError, LabelError, ModelError, OutputError
-from starnet.models.emulator import EmulatorConfig, EmulatorNetwork
 from starnet.spectra import Labels, LineSpread, WavelengthGrid
 from starnet.synthesis import build_synthesizer
 from starnet.synthesis.emulator import Emulator
 from starnet.synthesis.emulator.decoder import decoder_matrix
-from starnet.synthesis.emulator.hull import LabelHull
 
-NAMES = ("teff", "logg", "fe_h", "vmic", "c_fe", "o_fe")
-LOW = np.array([4000.0, 0.5, -2.0, 0.5, -0.5, -0.3])
-HIGH = np.array([6500.0, 5.0, 0.4, 2.5, 0.4, 0.6])
 GRID = WavelengthGrid.log10(4.179, 6e-6, 600, "vacuum", lsf=LineSpread(resolution=30000.0))
 
 
-@pytest.fixture(scope="module")
-def emulator() -> Emulator:
-    """An untrained network whose components are band-limited, as those of spectra are."""
-    torch.manual_seed(3)
-    network = EmulatorNetwork(EmulatorConfig(len(NAMES), 600, components=4, hidden=(8, 8)))
-    pixel = torch.arange(600.0)
-    lines = [torch.exp(-0.5 * ((pixel - c) / 1.4) ** 2) for c in (100.3, 222.0, 350.7, 480.1)]
-    state = network.state_dict() | {
-        "low": torch.tensor(LOW),
-        "high": torch.tensor(HIGH),
-        "basis": torch.stack(lines),
-        "spread": torch.full((4,), 0.05),
-        "mean": 1 - 0.3 * torch.stack(lines).sum(dim=0),
-    }
-    network.load_state_dict(state)
-    points = np.random.default_rng(0).uniform(LOW, HIGH, (300, len(NAMES)))
-    points = points[points[:, 0] - 1200 * points[:, 1] > -500]  # no cool dwarfs
-    hull = LabelHull.of(NAMES, LOW, HIGH, points, [("c_fe", "o_fe", 0.15)])
-    return Emulator(network.eval(), hull, GRID, "toy", {"about": "for tests"})
+@pytest.fixture
+def emulator(toy_emulator) -> Emulator:
+    return toy_emulator
 
 
 def labels(**given):

@@ -1,0 +1,139 @@
+"""Circumstances as matrices: what a reader trains on is what it meets in pixels."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from starnet.errors import ConfigError
+from starnet.models import build_network
+from starnet.preprocess import Pipeline
+from starnet.spectra import LineSpread, WavelengthGrid
+from starnet.synthesis.observe import Instrument, Observer
+from starnet.training.conditions import Sight, Views, draw_conditions, seen_by
+from starnet.training.reader import (
+    ReaderRecipe,
+    ReaderTraining,
+    draw_stars,
+    load_reader_recipe,
+    reader_recipes,
+    train_reader,
+)
+
+PIXELS = np.arange(20, 580)
+CHIPS = ((0, 250), (280, 560))
+
+
+def instrument() -> Instrument:
+    grid = WavelengthGrid.log10(4.179, 6e-6, 600, "vacuum", lsf=LineSpread(resolution=22500.0))
+    return Instrument("toy", dataclasses.replace(grid, chips=((20, 270), (300, 580))))
+
+
+def observer() -> Observer:
+    return Observer(instrument(), snr=(30, 200), sky=None, telluric=None)
+
+
+@pytest.fixture(scope="module")
+def parts(toy_emulator):
+    views = Views(toy_emulator, observer(), PIXELS, Sight(spreads=2), seed=1)
+    torch.manual_seed(0)
+    settings = {"family": "reader", "n_pixels": 560, "n_labels": 2, "n_channels": 2}
+    network = build_network({**settings, "components": 4, "hidden": [8], "chips": CHIPS})
+    rng = np.random.default_rng(0)
+    labels = rng.uniform(toy_emulator.hull.low, toy_emulator.hull.high, (200, 6))
+    with torch.no_grad():
+        numbers = toy_emulator.network.coefficients(torch.tensor(labels, dtype=torch.float32))
+    rows = views.draw()
+    flux = 1 + rows[0] + numbers.numpy() @ rows[1:]
+    from starnet.training.emulator import components_of
+
+    mean, basis = components_of(flux.astype(np.float32), 4)
+    power = ((torch.tensor(flux, dtype=torch.float32) - mean) @ basis.T).std(dim=0)
+    network.set_components(mean, basis, power, torch.ones(560))
+    return toy_emulator, network.eval(), numbers
+
+
+def test_matrices_say_what_pixels_say(parts):
+    emulator, network, numbers = parts
+    made = draw_conditions(
+        network, Views(emulator, observer(), PIXELS, Sight(spreads=2), 5), numbers, 4, seed=9
+    )
+    views, rng = (
+        Views(emulator, observer(), PIXELS, Sight(spreads=2), 5),
+        np.random.default_rng([9, 1]),
+    )
+    for j in range(4):
+        rows = views.draw()
+        star = numbers[rng.integers(len(numbers))].numpy()
+        factor, added, sigma, mask = seen_by(views, 1 + rows[0] + star @ rows[1:], f"9-{j}", rng)
+        flux = (1 + rows[0] + numbers[7].numpy() @ rows[1:]) * factor + added
+        clean = torch.tensor(np.stack([flux, np.where(mask, 0, sigma**-2.0)])).float()
+        noisy = clean.repeat(300, 1, 1)
+        noise = torch.randn(300, 560, generator=torch.Generator().manual_seed(j))
+        noisy[:, 0] += noise * torch.tensor(sigma).float()
+        with torch.no_grad():
+            seen, scattered = network.features(clean[None])[0], network.features(noisy)
+        wanted = made.offset[j] + numbers[7] @ made.gain[j].float()
+        spread = made.noise[j].float().square().sum(dim=0).sqrt()
+        assert ((seen[:4] - wanted).abs() < 0.3 * spread).all()
+        assert torch.allclose(seen[4:], made.extra[j], atol=0.01)
+        assert np.allclose(scattered[:, :4].std(dim=0) / spread, 1, atol=0.2)
+
+
+def recipe(**changes) -> ReaderRecipe:
+    stars = {
+        "sampler": "sobol",
+        "labels": {"teff": [4200, 6200], "logg": [1, 4], "fe_h": [-1, 0.2], "vmic": [1, 2],
+                   "c_fe": [-0.4, 0.0], "o_fe": [0.0, 0.4]},
+    }  # fmt: skip
+    settings = {k: v for k, v in observer().to_dict().items() if k != "instrument"}
+    return ReaderRecipe(
+        name="toy",
+        emulator="toy",
+        observer={**settings, "instrument": instrument().to_dict()},
+        preprocess=Pipeline(()),
+        stars=(stars,),
+        labels=("teff", "logg"),
+        network={"components": 4, "hidden": [16]},
+        sight={"spreads": 2},
+        training=ReaderTraining(conditions=12, together=4, batch_size=64, steps=150, lr=5e-3),
+        **changes,
+    )
+
+
+def test_a_trained_reader_reads(toy_emulator):
+    model = train_reader(recipe(), emulator=toy_emulator, progress=False)
+    assert model.channels == ("flux", "ivar")
+    assert model.labels == ("teff", "logg")
+    assert model.provenance["card"]["emulator"] == "toy"
+    x = model.inputs(_observed(toy_emulator))
+    mean, sigma = model.network.distribution(torch.from_numpy(x))
+    assert torch.isfinite(mean).all()
+    assert sigma.mean() < 1.0
+
+
+def _observed(emulator):
+    from starnet.spectra import Labels
+
+    rng = np.random.default_rng(4)
+    values = rng.uniform([4500, 1.5, -0.5, 1.2, -0.3, 0.0], [6000, 3.5, 0, 1.8, 0, 0.3], (8, 6))
+    made = emulator.synthesize(Labels(emulator.labels, values), instrument().grid)
+    return observer()(made.spectra())
+
+
+def test_recipes_of_the_package_go_to_yaml_and_back():
+    for name in reader_recipes():
+        one = load_reader_recipe(name)
+        assert ReaderRecipe.from_dict(one.to_dict()) == one
+
+
+def test_a_recipe_with_an_unknown_setting_is_refused():
+    with pytest.raises(ConfigError, match="spelled wrongly"):
+        ReaderRecipe.from_dict({**recipe().to_dict(), "speed": 3})
+
+
+def test_stars_stay_where_the_emulator_holds(toy_emulator):
+    stars = draw_stars(recipe(), toy_emulator, 500)
+    assert toy_emulator.hull.contains(stars).all()
+    assert len(stars) == 500
