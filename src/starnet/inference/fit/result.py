@@ -12,7 +12,7 @@ import numpy as np
 from astropy.table import QTable, Table
 from numpy.typing import ArrayLike, NDArray
 
-from starnet.inference.flags import legend
+from starnet.inference.flags import LabelFlag, legend
 from starnet.inference.predict import CARRIED
 from starnet.spectra import Labels, Spectra
 
@@ -142,3 +142,32 @@ class FitResult:
 
     def _fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def not_fitted(labels: tuple[str, ...], meta: dict[str, Any]) -> FitResult:
+    """The result of one spectrum that was not fitted at all; all is NaN and flagged.
+
+    Parameters
+    ----------
+    labels : tuple of str
+        Of the emulator.
+    meta : mapping
+        What is known of the spectrum, ``id`` and ``star`` among it.
+    """
+    nan, none = np.full(1, np.nan), np.zeros(1, dtype=int)
+    values = np.full((1, len(labels)), np.nan)
+    names = ("chi2", "rv", "rv_err", "broadening", "broadening_err", "excess", "snr")
+    return FitResult(
+        labels=Labels(labels, values),
+        free=labels,
+        covariance=np.full((1, len(labels), len(labels)), np.nan),
+        continuum=np.full((1, 0, 0), np.nan),
+        dof=none,
+        converged=np.zeros(1, dtype=bool),
+        iterations=none,
+        errors_from_residuals=np.zeros(1, dtype=bool),
+        flags=np.full((1, len(labels)), LabelFlag.FAILED, dtype=np.int16),
+        masked_fraction=np.ones(1),
+        meta=Table({name: [value] for name, value in meta.items()}),
+        **dict.fromkeys(names, nan),
+    )
