@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from astropy.io import fits
+from tests.inference import stand_ins
 
 from starnet import _shipped
 from starnet.catalog import read_table
 from starnet.cli import app
 from starnet.errors import ReadError
-from tests.inference import stand_ins
 
 
 @pytest.fixture(scope="module")

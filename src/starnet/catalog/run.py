@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from astropy.table import QTable, Table, vstack
+from numpy.typing import NDArray
 
 from starnet.catalog.writers import check_writable, read_table, write_table
 from starnet.errors import ConfigError, DataError, OutputError, ReadError, StarNetError
@@ -203,19 +204,27 @@ def _label_batch(predictor: Predictor | Chooser, batch: list[Item]) -> list[tupl
 
 def _row_table(prediction: Prediction, predictor: Predictor) -> QTable:
     table = prediction.to_table()
-    flags, snr = np.asarray(table["flag"]).tolist(), np.asarray(table["snr"]).tolist()
-    pairs = zip(flags, snr, strict=True)
-    table["message"] = np.array([_why(*pair, predictor.min_snr) for pair in pairs], dtype=str)
+    messages = [
+        _why(prediction.flags[i], prediction.labels.names, float(prediction.snr[i]), predictor)
+        for i in range(len(table))
+    ]
+    table["message"] = np.array(messages, dtype=str)
     return table
 
 
-def _why(flag: int, snr: float, least: float) -> str:
+def _why(flags: NDArray[Any], names: tuple[str, ...], snr: float, predictor: Predictor) -> str:
     """Why a row has no labels, or not all; empty if it has."""
-    if not flag & LabelFlag.FAILED:
+    failed = (flags & LabelFlag.FAILED) > 0
+    every = int(np.bitwise_or.reduce(flags))
+    if not failed.any():
         return ""
-    if flag & LabelFlag.LOW_SNR:
+    if every & LabelFlag.LOW_SNR:
+        least = predictor.min_snr
         return f"signal to noise {snr:.1f} is below {least:g}: no labels (--min-snr)"
-    if flag & LabelFlag.BAD_VELOCITY and not np.isfinite(snr):
+    if not failed.all():
+        absent = ", ".join(name for name, bad in zip(names, failed, strict=True) if bad)
+        return f"no value that a star can have: {absent}"
+    if every & LabelFlag.BAD_VELOCITY and not np.isfinite(snr):
         return "no velocity is known, and none could be measured"
     return "no usable pixel, or no value that a star can have"
 
@@ -281,7 +290,9 @@ def _keep_if_same(parts: Path, signature: str) -> None:
 
 def summarise(path: Path, n_files: int, table: QTable) -> CatalogReport:
     """The report of a label table."""
-    failed = (np.asarray(table["flag"]) & LabelFlag.FAILED) > 0
+    labels = [name for name in table.colnames if name.endswith("_flag")]
+    bits = np.stack([np.asarray(table[name]) for name in labels], axis=1)
+    failed = np.all((bits & LabelFlag.FAILED) > 0, axis=1)
     file = "file" if "file" in table.colnames else "id"
     known = "message" in table.colnames
     reasons = [

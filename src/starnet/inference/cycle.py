@@ -139,7 +139,8 @@ def cycle(
     Parameters
     ----------
     labels : Labels
-        Of the N spectra, as predicted; labels that the emulator does not have are left out.
+        Of the N spectra, as predicted; labels that the emulator does not have are left out, and
+        missing ones are in the middle of its range. Without teff, logg and fe_h there is no cycle.
     spectra : Spectra
         N spectra at rest, normalised or not.
     emulator : Emulator
@@ -192,8 +193,9 @@ def _block(
     import torch
 
     own = emulator.own(labels)
-    finite: Array = np.all(np.isfinite(own), axis=1)
-    own[~finite] = 0.5 * (emulator.hull.low + emulator.hull.high)
+    finite: Array = np.all(np.isfinite(own[:, :3]), axis=1)
+    middle = 0.5 * (emulator.hull.low + emulator.hull.high)
+    own = np.where(np.isfinite(own) & finite[:, None], own, middle)
     clipped = emulator.hull.clip(own)
     with torch.no_grad():
         model = emulator.flux(torch.as_tensor(clipped, dtype=torch.float32)).numpy()
