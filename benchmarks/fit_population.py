@@ -188,6 +188,7 @@ def main() -> None:
         ),
         "command": "python benchmarks/fit_population.py FOLDER --out apogee.yaml",
         "bounds": BOUNDS,
+        "limits": [["c_fe", "o_fe", 0.15]],
         "stars": stars(arguments.labels / "apogee_dr17_subset_50k.csv"),
         "sequences": sequences(arguments.labels / "apogee_dr12_19_labels.csv"),
         "adopted": ADOPTED,

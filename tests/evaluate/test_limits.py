@@ -13,6 +13,7 @@ from starnet.models.emulator import EmulatorConfig, EmulatorNetwork
 from starnet.spectra import Labels, LineSpread, WavelengthGrid
 from starnet.synthesis.emulator import Emulator
 from starnet.synthesis.emulator.hull import LabelHull
+from starnet.synthesis.observe import broaden
 
 NAMES = ("teff", "logg", "fe_h", "mg_fe")
 LOW, HIGH = np.array([4000.0, 1.0, -1.0, -0.3]), np.array([6000.0, 5.0, 0.5, 0.5])
@@ -34,7 +35,8 @@ def tiny(silent=()):
         for i in silent:
             network.layers[0].weight[:, i] = 0
             network.bypass.weight[:, i] = 0
-    hull = LabelHull(NAMES, LOW, HIGH, np.zeros((0, 4)))
+    points = np.random.default_rng(0).uniform(LOW, HIGH, (200, 4))
+    hull = LabelHull.of(NAMES, LOW, HIGH, points)
     lsf = LineSpread(resolution=22500.0)
     grid = WavelengthGrid.log10(4.19, 6e-6, P, "vacuum", chips=((0, 70), (80, P)), lsf=lsf)
     return Emulator(network.eval(), hull, grid)
@@ -99,6 +101,15 @@ def test_more_unknowns_and_more_noise_make_errors_larger():
         before = after
     broad = Labels((*NAMES, "vmac"), np.column_stack([labels.values, np.full(3, 8.0)]))
     assert np.all(cramer_rao(emulator, broad, snr=100.0).mean(axis=0) > plain.mean(axis=0))
+
+
+def test_spectra_are_broadened_as_every_engine_does():
+    emulator, labels = tiny(), stars()
+    speed = {"vmac": np.array([3.0, 0.0, 8.0]), "vsini": np.array([0.0, 0.0, 5.0])}
+    columns = np.column_stack([labels.values, *speed.values()])
+    flux = spectra_and_slopes(emulator, labels)[0]
+    broad = spectra_and_slopes(emulator, Labels((*NAMES, *speed), columns))[0]
+    assert np.allclose(broad, broaden(flux, emulator.grid, **speed), atol=1e-10)
 
 
 def test_velocity_and_width_are_as_differences_give_them():

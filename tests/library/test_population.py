@@ -45,6 +45,7 @@ def test_all_labels_of_the_emulator_in_order_and_within_bounds(stars):
     assert all(
         limits[n][0] <= a and b <= limits[n][1] for n, a, b in zip(NAMES, low, high, strict=True)
     )
+    assert np.all(stars.column("c_fe") <= stars.column("o_fe") + 0.15)  # no carbon stars
     assert np.array_equal(draw(20, seed=5).values, stars.values[:20])
     assert not np.array_equal(draw(20, seed=6).values, stars.values[:20])
 

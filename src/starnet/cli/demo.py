@@ -1,4 +1,4 @@
-"""`starnet demo`: the main job from end to end on real labelled spectra."""
+"""`starnet demo`: the main job from end to end, on made-up stars or on real labelled ones."""
 
 from __future__ import annotations
 
@@ -8,36 +8,83 @@ from typing import Annotated
 import typer
 
 from starnet.cli._app import app, console
-from starnet.cli.dataset import say_labels
-from starnet.cli.train import report
-from starnet.errors import ReadError
+from starnet.errors import ConfigError, ReadError
+
+FETCHED = "miles"
+"""What --data calls the library that is fetched."""
 
 
 @app.command()
 def demo(
+    n: Annotated[int, typer.Option("-n", "--stars", help="Number of stars.")] = 300,
+    model: Annotated[
+        str, typer.Option(help="Model for APOGEE: one of the package by name, or a folder.")
+    ] = "apogee",
+    emulator: Annotated[
+        str, typer.Option(help="Emulator for APOGEE: one of the package by name, or a folder.")
+    ] = "apogee",
+    seed: Annotated[int, typer.Option(help="Of stars and noise.", min=0)] = 20260,
     data: Annotated[
-        Path | None,
-        typer.Option(help="Folder of spectra with a label table. Default: fetch MILES."),
-    ] = None,
+        str,
+        typer.Option(
+            help="Train and test on real stars instead: a folder of spectra with a label table, "
+            f"or '{FETCHED}' to fetch the MILES library."
+        ),
+    ] = "",
     labels: Annotated[
-        Path | None, typer.Option(help="Label table. Default: one found in the folder.")
+        Path | None, typer.Option(help="With --data: label table. Default: found in the folder.")
     ] = None,
     key: Annotated[
-        str, typer.Option(help="Column of the table that names the star. Default: found.")
+        str, typer.Option(help="With --data: column that names the star. Default: found.")
     ] = "",
-    recipe: Annotated[str, typer.Option(help="A recipe by name, or a YAML file.")] = "miles",
+    recipe: Annotated[str, typer.Option(help="With --data: a recipe, or a YAML file.")] = "miles",
     out: Annotated[Path, typer.Option(help="Folder for everything that is made.")] = Path("demo"),
 ) -> None:
-    """Build a data set, train, predict held-out stars, compare, and draw.
+    """Draw stars as APOGEE sees them, label their spectra, compare, and write a report.
 
-    With --data it runs on a folder of spectra with a label table; without it, the MILES library
-    is fetched from its public source.
+    Needs no data and no training: it runs on what the package carries, and writes report.html.
+    With --data it builds a data set of real spectra, trains, predicts held-out stars and compares.
     """
+    if data:
+        _train_on(data, labels, key, recipe, out)
+    elif labels is not None or key:
+        raise ConfigError("--labels and --key belong to a folder of spectra: give --data FOLDER.")
+    else:
+        _made_up(n, model, emulator, seed, out)
+
+
+def _made_up(n: int, model: str, emulator: str, seed: int, out: Path) -> None:
+    """The demo on what the package carries."""
+    import time
+
+    from starnet.demo import run_demo, write_report
+    from starnet.evaluate import residual_table
+
+    start = time.perf_counter()
+    result = run_demo(out, n=n, seed=seed, model=model, emulator=emulator, say=console.print)
+    console.print("draw figures")
+    path = write_report(result, out / "report.html")
+    good = result.good
+    console.print(f"predicted minus true, {int(good.sum())} of {n} stars without a flag:")
+    for row in residual_table(result.predicted[good], result.truth[good]):
+        console.print(
+            f"  {row['label']:6s} {row['median']:+9.3f} ± {row['scatter']:.3f} {row['unit']}"
+        )
+    seconds = time.perf_counter() - start
+    console.print(f"{seconds:.0f} s. In {out}: labels.fits, truth.ecsv, spectra, and the report")
+    console.print(str(path), soft_wrap=True)
+
+
+def _train_on(data: str, labels: Path | None, key: str, recipe: str, out: Path) -> None:
+    """The demo on real labelled spectra."""
     from starnet.archives import fetch_miles
+    from starnet.cli.dataset import say_labels
+    from starnet.cli.train import report
     from starnet.dataset import build, find_labels, open_dataset
     from starnet.training import load_recipe, train_model
 
-    folder = fetch_miles(out / "miles") if data is None else data
+    fetched = data == FETCHED and not Path(data).exists()
+    folder = fetch_miles(out / "miles") if fetched else Path(data)
     if not folder.is_dir():
         raise ReadError(
             f"There is no folder {folder}. Give one with spectra: make demo DATA=folder"

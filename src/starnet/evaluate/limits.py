@@ -104,21 +104,32 @@ def spectra_and_slopes(emulator: Emulator, labels: Labels) -> tuple[Array, Array
     """Flux (N, P) and its derivatives (N, L, P), broadened by vmac and vsini of the labels."""
     import torch
 
-    from starnet.synthesis.observe import broaden
-
     values = torch.as_tensor(emulator.own(labels), dtype=torch.float32)
     with torch.no_grad():
         flux, slopes = (part.double().numpy() for part in emulator.flux_and_slopes(values))
     still = np.zeros(len(labels))
-    speed: dict[str, Any] = {
-        n: labels.column(n) if n in labels.names else still for n in ("vmac", "vsini")
-    }
-    if any(v.any() for v in speed.values()):
-        n, many, p = slopes.shape
-        flux = broaden(flux, emulator.grid, **speed)
-        speed = {name: np.repeat(v, many) for name, v in speed.items()}
-        slopes = broaden(slopes.reshape(n * many, p), emulator.grid, **speed).reshape(n, many, p)
+    speed = {n: labels.column(n) if n in labels.names else still for n in ("vmac", "vsini")}
+    for i in np.flatnonzero(speed["vmac"] + speed["vsini"]):
+        rows = np.concatenate([flux[i, None], slopes[i]])
+        rows = _broadened(emulator.grid, rows, speed["vmac"][i], speed["vsini"][i])
+        flux[i], slopes[i] = rows[0], rows[1:]
     return flux, slopes
+
+
+def _broadened(grid: WavelengthGrid, rows: Array, vmac: float, vsini: float) -> Array:
+    """Rows (R, P) of one star as `starnet.synthesis.observe.broaden` would, all together."""
+    from scipy.ndimage import convolve1d
+
+    from starnet.synthesis.observe import broadening as by
+
+    out = rows.copy()
+    for a, b in grid.chips:
+        step = by.velocity_step(grid, a, b)
+        spin = by.velocity_kernel(by.rotation_cdf, vsini, step)
+        macro = by.velocity_kernel(by.radial_tangential_cdf, vmac, step, by.REACH)
+        kernel = np.convolve(spin, macro)
+        out[:, a:b] = convolve1d(rows[:, a:b], kernel, axis=1, mode="nearest")
+    return out
 
 
 def nuisances(

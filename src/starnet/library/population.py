@@ -134,6 +134,8 @@ class PopulationSampler(Sampler):
             for name in self.own:
                 low, high = limits.get(name, (-np.inf, np.inf))
                 outside |= (drawn[name] < low) | (drawn[name] > high)
+            for a, b, most in self.model.data.get("limits", ()):
+                outside |= drawn[a] > drawn[b] + most
             drawn["teff"] = np.where(outside, np.nan, drawn["teff"])
             own = {name: drawn[name] for name in self.own}
             yield self.filled(own, rng.random((BLOCK, 1 + len(self.labels))))
@@ -146,7 +148,8 @@ class Population:
     Attributes
     ----------
     data : mapping
-        As the YAML file has it.
+        As the YAML file has it. ``limits``, of which it may have none, are (a, b, most): the
+        label a is at most b plus this, as in the hull of an emulator.
     """
 
     data: Mapping[str, Any]

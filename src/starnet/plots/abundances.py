@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from starnet.errors import LabelError
-from starnet.plots._style import BLUE, LINE, axis_name, label_name, panels
+from starnet.plots._style import BLUE, LINE, axis_name, dress, label_name
 from starnet.spectra import Labels
 
 
@@ -47,7 +47,14 @@ def abundance_planes(
         )
     columns = min(columns, len(chosen))
     rows = -(-len(chosen) // columns)
-    figure, axes = panels(columns, rows, size=1.95, sharex=True)
+    height = 1.75 * rows + 0.5
+    figure = Figure(figsize=(1.75 * columns, height))
+    axes = figure.subplots(rows, columns, squeeze=False)
+    figure.subplots_adjust(0.065, 0.45 / height, 0.99, 1 - 0.08 / height, 0.34, 0.24)
+    fe_h = predicted.column("fe_h")
+    if reference is not None and "fe_h" in reference.names:
+        fe_h = np.concatenate([fe_h, reference.column("fe_h")])
+    ends = np.nanpercentile(fe_h, [0.5, 99.5]) if np.isfinite(fe_h).any() else (-1.0, 0.5)
     dots = {"s": 5, "linewidths": 0, "rasterized": True}
     for i, (axis, name) in enumerate(zip(axes.flat, chosen, strict=False)):
         axis.axhline(0.0, **{**LINE, "lw": 0.6, "color": "0.7"})
@@ -62,21 +69,24 @@ def abundance_planes(
         )  # fmt: skip
         low, high = np.nanpercentile(y, [0.5, 99.5]) if np.isfinite(y).any() else (-0.3, 0.3)
         middle, half = 0.5 * (low + high), max(0.65 * (high - low), 0.3)
-        axis.set_ylim(middle - half, middle + half)
+        axis.set(xlim=(ends[0] - 0.1, ends[1] + 0.1), ylim=(middle - half, middle + half))
+        axis.locator_params(nbins=3)
+        dress(axis)
         if errors is not None and np.isfinite(errors[i]):
             axis.errorbar(
                 0.1, 0.14, yerr=min(errors[i], half) / (2 * half), color="0.2", capsize=2, lw=1,
                 transform=axis.transAxes,
             )  # fmt: skip
-        axis.text(0.95, 0.93, label_name(name), ha="right", va="top", transform=axis.transAxes)
+        axis.text(0.95, 0.93, label_name(name), ha="right", va="top", fontsize=9,
+                  transform=axis.transAxes)  # fmt: skip
         axis.tick_params(labelsize=7)
     for axis in axes.flat[len(chosen) :]:
         axis.set_visible(False)
     for i, axis in enumerate(axes.flat[: len(chosen)]):
         if i + columns >= len(chosen):
             axis.set_xlabel(axis_name("fe_h"), fontsize=8.5)
-            axis.tick_params(labelbottom=True)
         if i % columns == 0:
             axis.set_ylabel("[X/Fe] (dex)", fontsize=8.5)
-    axes.flat[0].legend(frameon=False, fontsize=7, loc="lower right", markerscale=2.5)
+    axes.flat[0].legend(frameon=False, fontsize=7, loc="lower right", markerscale=2,
+                          borderpad=0, handletextpad=0.1)  # fmt: skip
     return figure

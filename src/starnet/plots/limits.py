@@ -69,11 +69,14 @@ def over_limit(
     axis.axhline(1.0, **{**LINE, "lw": 1.3})
     if bar is not None:
         axis.axhline(bar, **{**LINE, "ls": "--"})
-    axis.set_xticks(x, [label_name(name) for name in names], rotation=45, fontsize=9)
+    axis.set_xticks(x, [label_name(name) for name in names], rotation=40, fontsize=9)
     axis.set(xlim=(-0.6, len(names) - 0.4), ylim=(0, edge))
-    axis.grid(axis="x", color="0.93", lw=6, zorder=-1)
+    for at in x[::2]:
+        axis.axvspan(at - 0.5, at + 0.5, color="0.96", lw=0, zorder=-2)
     axis.set_ylabel("robust scatter / Cramér-Rao limit", fontsize=9.5)
-    axis.legend(frameon=False, fontsize=9, ncols=len(bins), loc="upper left")
+    axis.legend(
+        frameon=False, fontsize=9, ncols=len(bins), loc="lower left", bbox_to_anchor=(0, 1.0)
+    )
     return figure
 
 
@@ -108,26 +111,43 @@ def comparison(
         )
     columns = min(columns, len(names))
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(10.5, 10.5 / columns * 1.28 * rows), layout="constrained")
-    axes = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[3, 1.3] * rows)
+    width, height = 10.5, 9.2 / columns * 1.42 * rows + 0.5
+    figure = Figure(figsize=(width, height))
+    outer = figure.add_gridspec(
+        rows, columns, left=0.075, right=0.91, bottom=0.5 / height, top=1 - 0.3 / height,
+        wspace=0.32 if columns < 5 else 0.42, hspace=0.3,
+    )  # fmt: skip
     good = np.asarray(colour)[np.isfinite(colour)]
     low, high = np.percentile(good, [2, 98]) if good.size else (1.0, 10.0)
     shade = {"c": colour, "norm": LogNorm(low, max(high, 1.01 * low)), "cmap": COLOURS, **DOT}
     dots = None
     for i, name in enumerate(names):
-        top, below = (
-            axes[2 * (i // columns), i % columns],
-            axes[2 * (i // columns) + 1, i % columns],
+        inner = outer[i // columns, i % columns].subgridspec(
+            2, 1, height_ratios=[3, 1.3], hspace=0.06
         )
+        top, below = figure.add_subplot(inner[0]), figure.add_subplot(inner[1])
         dots = _pair(top, below, predicted.column(name), reference.column(name), shade)
-        top.set_ylabel(f"predicted {axis_name(name)}", fontsize=9)
-        below.set_ylabel("predicted − true", fontsize=8.5)
-        below.set_xlabel(f"true {axis_name(name)}", fontsize=9)
-    for axis in axes.flat:
-        axis.set_visible(axis.has_data())
-    bar = figure.colorbar(dots, ax=axes, shrink=0.5, pad=0.01, aspect=30)  # type: ignore[arg-type]
-    bar.set_label(of, fontsize=9)
+        top.set_title(axis_name(name), fontsize=9.5)
+        if i % columns == 0:
+            top.set_ylabel("predicted", fontsize=9)
+            below.set_ylabel("pred. − true", fontsize=8.5)
+        if i + columns >= len(names):
+            below.set_xlabel("true", fontsize=9)
+    _bar(figure, dots, (low, high), of)
     return figure
+
+
+def _bar(figure: Figure, dots: Any, span: tuple[float, float], of: str) -> None:
+    """A colour bar at the right with round numbers."""
+    height = figure.get_size_inches()[1]
+    tall = min(0.8, 3.2 / height)
+    bar = figure.colorbar(dots, cax=figure.add_axes((0.935, 0.5 - tall / 2, 0.012, tall)))
+    steps = np.array([1, 2, 3, 5, 7]) * 10.0 ** np.arange(-2, 6)[:, None]
+    ticks = [float(t) for t in steps.ravel() if span[0] <= t <= span[1]]
+    bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
+    bar.ax.minorticks_off()
+    bar.ax.tick_params(labelsize=8)
+    bar.set_label(of, fontsize=9)
 
 
 def _pair(top: Any, below: Any, y: Array, x: Array, shade: dict[str, Any]) -> Any:
@@ -146,6 +166,9 @@ def _pair(top: Any, below: Any, y: Array, x: Array, shade: dict[str, Any]) -> An
     below.axhline(0.0, **LINE)
     below.scatter(x, np.clip(gap, -0.97 * edge, 0.97 * edge), **shade)
     below.set(xlim=ends, ylim=(-(edge or 1.0), edge or 1.0))
-    for axis in (top, below):
+    for axis, ticks in ((top, 4), (below, 3)):
         dress(axis)
+        axis.locator_params(axis="x", nbins=4)
+        axis.locator_params(axis="y", nbins=ticks)
+        axis.tick_params(labelsize=7.5)
     return dots

@@ -57,8 +57,9 @@ def sequence(
     span = float(np.ptp(place)) or 1.0
     shade = matplotlib.colormaps["plasma"](0.85 - 0.8 * (place - place.min()) / span)
     height = (1.6 + 0.42 * n) * len(windows)
-    figure = Figure(figsize=(10.5, height), layout="constrained")
+    figure = Figure(figsize=(10.5, height))
     axes = figure.subplots(len(windows), 1, squeeze=False)[:, 0]
+    figure.subplots_adjust(0.04, 0.55 / height, 0.915, 1 - 0.1 / height, hspace=0.12)
     for axis, (low, high) in zip(axes, windows, strict=True):
         inside = (wavelength >= low) & (wavelength <= high)
         for i in range(n):

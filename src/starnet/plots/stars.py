@@ -50,21 +50,27 @@ def reconstructions(
     if not inside.any():
         raise DataError(f"No pixel lies from {low:g} to {high:g} A.")
     n = len(titles)
-    figure = Figure(figsize=(10.5, 2.5 * n), layout="constrained")
-    figure.get_layout_engine().set(hspace=0.01, h_pad=0.02)  # type: ignore[union-attr]
-    axes = figure.subplots(2 * n, 1, sharex=True, height_ratios=[3, 1.2] * n)
+    height = 2.5 * n + 0.5
+    figure = Figure(figsize=(10.5, height))
+    outer = figure.add_gridspec(
+        n, 1, left=0.075, right=0.99, bottom=0.5 / height, top=1 - 0.3 / height, hspace=0.2
+    )
+    axes = []
     for i, title in enumerate(titles):
+        inner = outer[i].subgridspec(2, 1, height_ratios=[3, 1.2], hspace=0.05)
+        axes += [figure.add_subplot(inner[0]), figure.add_subplot(inner[1])]
         good = inside & np.isfinite(flux[i] + error[i])
         seen = np.where(good, flux[i], np.nan)[inside]
         made, sigma = model[i][inside], np.where(good, error[i], np.nan)[inside]
         top, below, wave = axes[2 * i], axes[2 * i + 1], wavelength[inside]
         top.step(wave, seen, where="mid", color="0.35", lw=0.9, label="observed")
-        top.plot(wave, made, color=ORANGE, lw=1.0, label="emulated from predicted labels")
+        top.plot(wave, made, color=ORANGE, lw=1.0, label="emulated from its labels")
         top.set_ylabel("flux / continuum", fontsize=9)
         top.set_title(title, fontsize=9.5, loc="left")
-        bottom = np.nanmin(np.where(np.isfinite(made), made, 1.0))
-        top.set_ylim(min(0.95, bottom) - 0.08, 1.12)
-        below.fill_between(wave, -sigma, sigma, color=BLUE, alpha=0.25, lw=0, label="1 sigma")
+        both = np.concatenate([made, seen])
+        both = both[np.isfinite(both)] if np.isfinite(both).any() else np.ones(1)
+        top.set_ylim(min(0.9, np.percentile(both, 0.2)) - 0.04, np.percentile(both, 99.8) + 0.06)
+        below.fill_between(wave, -sigma, sigma, color=BLUE, alpha=0.25, lw=0, label="quoted error")
         below.step(wave, seen - made, where="mid", color="0.2", lw=0.7)
         below.axhline(0.0, **LINE)
         edge = max(4 * float(np.nanmedian(sigma)) if np.isfinite(sigma).any() else 0.0, 0.02)
@@ -74,7 +80,10 @@ def reconstructions(
             dress(axis)
             axis.set_xlim(low, high)
         top.tick_params(labelbottom=False)
-    axes[0].legend(frameon=False, fontsize=8.5, ncols=2, loc="lower right")
-    axes[1].legend(frameon=False, fontsize=8, loc="upper right")
+        below.locator_params(axis="y", nbins=3)
+        if i < n - 1:
+            below.tick_params(labelbottom=False)
+    handles = [*axes[0].get_legend_handles_labels()[0], *axes[1].get_legend_handles_labels()[0]]
+    figure.legend(handles=handles, frameon=False, fontsize=8.5, ncols=3, loc="lower right")
     axes[-1].set_xlabel("vacuum wavelength (Å)", fontsize=9.5)
     return figure
