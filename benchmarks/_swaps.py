@@ -43,6 +43,8 @@ ALPHA = ("o_fe", "mg_fe", "si_fe", "s_fe", "ca_fe", "ti_fe")
 RYDBERG = 109677.58  # 1/cm, of hydrogen
 CARBON_STRONGEST = 25
 """Lines of C I that are masked together."""
+WEIGHTY = 0.1
+"""Of the largest weight of a window, from which a pixel counts as in it."""
 MOLECULES = {"CN": (6, 7), "CO": (6, 8), "OH": (1, 8)}
 ELEMENTS = ("C", "N", "O", "Mg", "Al", "Si", "S", "K", "Ca", "Ti", "V", "Cr", "Mn", "Fe", "Ni")
 ORDER = 8
@@ -141,7 +143,7 @@ class Stars:
         wave = air_to_vacuum(np.loadtxt(folder / "wave.dat")[:, 0])
         weights = [np.loadtxt(folder / f"{name}.filt").reshape(len(wave), -1)[:, -1]
                    for name in ELEMENTS]  # fmt: skip
-        inside = np.max(weights, axis=0) > 0
+        inside = np.max([w / w.max() for w in weights], axis=0) > WEIGHTY
         return np.interp(self.grid.wavelength, wave, inside.astype(float)) > 0
 
     def _lte(self, change: str) -> Array:
