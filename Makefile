@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# DATA: a folder of labelled spectra to train on, or miles; none for the demo on made-up stars.
 DATA ?=
 LABELS ?=
 OUT ?= demo
