@@ -57,6 +57,9 @@ def train_reader(
     emulator: Annotated[
         str, typer.Option(help="An emulator by name or folder. Default: the recipe's.")
     ] = "",
+    start: Annotated[
+        Path | None, typer.Option(help="A reader of the same sizes to go on from.")
+    ] = None,
     half: Annotated[bool, typer.Option(help="Keep weights in half precision.")] = True,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -64,7 +67,7 @@ def train_reader(
 
     A run that was interrupted goes on when the same command is given again.
     """
-    from starnet.artifact import check_model_output
+    from starnet.artifact import check_model_output, load_model
     from starnet.synthesis.emulator import Emulator
     from starnet.training.reader import load_reader_recipe
     from starnet.training.reader import train_reader as make
@@ -74,6 +77,7 @@ def train_reader(
     model = make(
         load_reader_recipe(recipe),
         emulator=Emulator.load(emulator) if emulator else None,
+        start=None if start is None else load_model(start),
         report=lambda text: console.print(text, highlight=False),
         checkpoint_dir=checkpoints,
     )

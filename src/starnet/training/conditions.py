@@ -50,6 +50,10 @@ class Sight:
         wavelength, about a line wide.
     line_width : float
         Pixels over which that error goes together (sigma).
+    doubtful : sequence of wavelength
+        Vacuum Angstrom of lines whose physics is known to be wrong (NLTE, say): their depth has
+        a further error, the same for all of them in a set, of ``doubtful_error`` (sigma), within
+        ``doubtful_reach`` Angstrom.
     spreads : int
         Number of line spreads that the sets share.
     """
@@ -58,6 +62,9 @@ class Sight:
     vsini: tuple[float, float] = (0.0, 15.0)
     line_error: float = 0.03
     line_width: float = 1.5
+    doubtful: tuple[float, ...] = ()
+    doubtful_error: float = 0.3
+    doubtful_reach: float = 1.0
     spreads: int = 12
 
 
@@ -81,6 +88,10 @@ class Views:
         self.emulator, self.observer, self.sight = emulator, observer, sight
         self.pixels = pixels
         self.rng = np.random.default_rng(seed)
+        wave = observer.instrument.grid.to_vacuum().wavelength[pixels]
+        self.doubtful = np.zeros(wave.size, dtype=bool)
+        for line in sight.doubtful:
+            self.doubtful |= np.abs(wave - line) < sight.doubtful_reach
         network = emulator.network
         self.rows = torch.cat([network.mean[None] - 1.0, network.basis]).numpy()  # (1 + E, S)
         grid = emulator.grid
@@ -119,7 +130,8 @@ class Views:
         kernel = np.exp(-0.5 * (np.arange(-8, 9) / width) ** 2)
         smooth = np.convolve(white, kernel / np.sqrt(np.sum(kernel**2)), mode="same")
         amplitude = self.sight.line_error * self.rng.uniform()
-        return (1 + amplitude * smooth).astype(np.float32)
+        doubt = self.sight.doubtful_error * self.rng.standard_normal() * self.doubtful
+        return np.maximum(1 + amplitude * smooth + doubt, 0.0).astype(np.float32)
 
 
 def _stub(grid: WavelengthGrid) -> WavelengthGrid:

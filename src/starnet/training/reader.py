@@ -143,6 +143,7 @@ def train_reader(
     recipe: ReaderRecipe,
     *,
     emulator: Emulator | None = None,
+    start: Model | None = None,
     report: Callable[[str], None] | None = None,
     progress: bool = True,
     checkpoint_dir: str | Path | None = None,
@@ -154,6 +155,8 @@ def train_reader(
     recipe : ReaderRecipe
     emulator : Emulator, optional
         Instead of the one that the recipe names.
+    start : Model, optional
+        A reader of the same sizes whose components and weights training goes on from.
     report : callable, optional
         Told a sentence now and then.
     progress : bool
@@ -185,7 +188,11 @@ def train_reader(
     with torch.no_grad():
         pool = torch.as_tensor(stars, dtype=torch.float32)
         numbers = emulator.network.coefficients(pool[:20000])
-    _set_components(network, views, numbers, recipe.seed)
+    if start is None:
+        _set_components(network, views, numbers, recipe.seed)
+    else:
+        _take_over(network, start)
+        scale = start.scale
     say("components are set")
     with Progress(disable=not progress, transient=True) as bar:
         task = bar.add_task("circumstances", total=recipe.training.conditions)
@@ -202,7 +209,7 @@ def train_reader(
         network,
         loss,
         folder=checkpoint_dir,
-        signature=json.dumps([recipe.to_dict(), emulator.describe()], default=str),
+        signature=json.dumps(_provenance(recipe, emulator, len(conditions), start), default=str),
         report=lambda step, value, s: say(f"step {step}, loss {value:.4f}, {s:.0f} s"),
     )
     return Model(
@@ -213,7 +220,7 @@ def train_reader(
         input_frame="rest",
         channels=("flux", "ivar"),
         name=recipe.name,
-        provenance=_provenance(recipe, emulator, len(conditions)),
+        provenance=_provenance(recipe, emulator, len(conditions), start),
     )
 
 
@@ -238,6 +245,27 @@ def _blurred(values: Array, blur: Mapping[str, float], emulator: Emulator) -> Ar
         for one in some:
             width[emulator.labels.index(one)] = sigma
     return values + width * rng.standard_normal(values.shape)
+
+
+def _take_over(network: Reader, start: Model) -> None:
+    """Components and weights of another reader.
+
+    Raises
+    ------
+    ConfigError
+        If its sizes are others.
+    """
+    old = start.network
+    same = isinstance(old, Reader) and all(
+        getattr(old.config, name) == getattr(network.config, name)
+        for name in ("n_pixels", "n_labels", "components", "hidden")
+    )
+    if not same:
+        raise ConfigError(
+            f"The model {start.name!r} cannot be gone on from: its network has other sizes, or is "
+            "no reader."
+        )
+    network.load_state_dict(old.state_dict())
 
 
 @torch.no_grad()
@@ -296,12 +324,15 @@ def likelihood(mean: Tensor, sigma: Tensor, target: Tensor, progress: float) -> 
     return (each * sigma.detach() ** (2 * beta)).mean()
 
 
-def _provenance(recipe: ReaderRecipe, emulator: Emulator, n: int) -> dict[str, Any]:
+def _provenance(
+    recipe: ReaderRecipe, emulator: Emulator, n: int, start: Model | None
+) -> dict[str, Any]:
     return {
         "starnet_version": __version__,
         "recipe": json.loads(json.dumps(recipe.to_dict(), default=str)),
         "emulator": emulator.describe(),
         "circumstances": n,
+        "started_from": None if start is None else start.provenance.get("recipe"),
         "card": {"emulator": emulator.title},
     }
 

@@ -182,8 +182,8 @@ class Emulator(Synthesizer):
     def own(self, labels: Labels) -> Array:
         """The emulator's labels (N, L) of labels as every engine takes them.
 
-        ``vmic`` that is not given follows `vmic_relation` within the bounds; elements that are not given are in
-        solar proportions, or raised by ``alpha_m``.
+        ``vmic`` that is not given follows `vmic_relation` within the bounds; elements that are not
+        given are in solar proportions, or raised by ``alpha_m``.
         """
         self.accepts(labels.names)
         maps = Composition.of(labels.names, SOLAR)
