@@ -157,6 +157,76 @@ BENCHMARKS = (
             for label in ("teff", "logg", "fe_h")
         ),
     ),
+    Benchmark(
+        "emulator-1",
+        "The emulator of APOGEE",
+        "Absolute errors of normalised flux on held-out synthetic stars (3,800-6,800 K, log g "
+        "0.5-5, [Fe/H] −2 to 0.4), in APOGEE's chips through its line spread; spectra per second "
+        "on two cores, and how many times that of the published layout of The Payne in numpy, star "
+        "by star, in the same run. `architectures`: other layouts at the same number of steps.",
+        {
+            "median_error": Target("≤", 0.0006),
+            "p99_error": Target("≤", 0.006),
+            "per_s": Target("≥", 10000),
+        },
+        ("ratio_numpy",),
+    ),
+    Benchmark(
+        "emulator-2",
+        "Errors over the physical limit",
+        "Robust scatter of predicted minus true label over the Cramér-Rao limit of each star's own "
+        "errors and mask, all other labels free, for stars synthesized apart and observed with bad "
+        "pixels, sky, and errors of continuum, velocity and line spread, at S/N 50, 100 and 200. "
+        "Below 1 a network knows from the distribution of stars what the spectrum does not say.",
+        {
+            f"efficiency.s{snr}.{label}": Target("≤", 1.5)
+            for snr in (50, 100, 200)
+            for label in ("teff", "logg", "fe_h")
+        },
+    ),
+    Benchmark(
+        "emulator-3",
+        "Real spectra, and spectra of models learnt from real ones",
+        "Labels that the shipped APOGEE network predicts for the observed atlases of the Sun and "
+        "Arcturus (accepted: 5772 K, 4.44, 0.0; 4286 K, 1.66, −0.52; wanted within 60 K, 0.10, "
+        "0.06 and 80 K, 0.20, 0.10), and bias and robust scatter on spectra that published models "
+        "generate from the labels of their own training stars; the same for the fit. Nothing here "
+        "was trained or calibrated on these models. Wanted on the APOKASC giants: bias at most "
+        "60 K, 0.15, 0.06, scatter at most 30 K, 0.10, 0.04.",
+        {
+            "cannon_apokasc.teff.scatter": Target("≤", 30),
+            "cannon_apokasc.logg.scatter": Target("≤", 0.10),
+            "cannon_apokasc.fe_h.scatter": Target("≤", 0.04),
+        },
+        tuple(
+            f"{what}.{label}" for what in ("sun", "arcturus") for label in ("teff", "logg", "fe_h")
+        )
+        + tuple(f"cannon_apokasc.{label}.bias" for label in ("teff", "logg", "fe_h")),
+    ),
+    Benchmark(
+        "emulator-4",
+        "MILES with a pre-trained network",
+        "As the first figure of this page, with a network pre-trained on synthetic optical spectra "
+        "and fine-tuned. Teff in K, the others in dex.",
+        {"teff": Target("≤", 70), "logg": Target("≤", 0.19), "fe_h": Target("≤", 0.09)},
+    ),
+    Benchmark(
+        "emulator-5",
+        "Speed of fitting",
+        "1,000 spectra of S/N 100 with 20 labels free: spectra per second, how many times that of "
+        "scipy's curve_fit star by star with the same emulator in the same run, and the largest "
+        "difference of a label in units of its error.",
+        {"ratio": Target("≥", 30)},
+        ("per_s", "worst_difference_sigma"),
+    ),
+    Benchmark(
+        "emulator-6",
+        "Real files straight after installation",
+        "`starnet predict` without a model named on real apStar, aspcapStar, apVisit and SDSS "
+        "files, M dwarfs, eclipsing binaries and a white dwarf among them.",
+        {},
+        ("n_files", "n_flagged"),
+    ),
 )
 
 
