@@ -85,5 +85,5 @@ def reconstructions(
             below.tick_params(labelbottom=False)
     handles = [*axes[0].get_legend_handles_labels()[0], *axes[1].get_legend_handles_labels()[0]]
     figure.legend(handles=handles, frameon=False, fontsize=8.5, ncols=3, loc="lower right")
-    axes[-1].set_xlabel("vacuum wavelength (Å)", fontsize=9.5)
+    axes[-1].set_xlabel("vacuum wavelength (Å)", fontsize=9.5, loc="left")
     return figure
