@@ -100,7 +100,7 @@ def fit(
         raise ReadError(f"None of the {len(files)} file(s) exists, such as {files[0]}.")
     job = Job(model, settings, survey or None, options)
     with progress("fitting") as tick:
-        tables = [table for table in _parts(job, files, out, part_size, tick)]
+        tables = list(_parts(job, files, out, part_size, tick))
     table = join_tables(tables)
     write_table(table, out)
     shutil.rmtree(_folder(out), ignore_errors=True)

@@ -66,7 +66,7 @@ def make(emulator: Emulator) -> Callable[..., Made]:
 
     def draw(n: int = 12, seed: int = 0, snr: float = 200.0, moving: bool = False, **kw) -> Made:
         rng = np.random.default_rng(seed)
-        middle = np.array([4700, 2.0, -0.2, 0.1, 0.1])
+        middle = np.array([4500, 1.8, -0.2, 0.1, 0.1])
         width = kw.pop("width", np.array([400, 0.8, 0.4, 0.25, 0.25]))
         labels = middle + width * rng.uniform(-1, 1, (n, 5))
         rv = rng.uniform(-4, 4, n) * moving

@@ -106,7 +106,11 @@ def sample_cluster(
     )
     middle = torch.as_tensor(0.5 * (emulator.hull.high + emulator.hull.low))
     at = torch.as_tensor(form.parameters.free)[shared]
-    mean, spread = middle[at] + drawn["mean"] * unit, drawn["spread"] * unit
+    mean, spread = (
+        drawn["mean"] * members.unit + members.centre[:, : len(shared)].mean(0),
+        drawn["spread"],
+    )
+    mean, spread = middle[at] + mean * unit, spread * unit
     both = torch.cat([mean, spread], dim=-1).numpy()
     titles = (*(f"mean_{name}" for name in labels), *(f"spread_{name}" for name in labels))
     return posterior(titles, both, divergences, fit)
@@ -148,6 +152,13 @@ class Members:
             centre[:, order], factor,
         )  # fmt: skip
 
+    @property
+    def unit(self) -> Tensor:
+        """About the error (A,) of the mean of the shared labels."""
+        n = len(self.shared)
+        sure = self.factor[:, :n, :n].square().sum(2).mean(0)
+        return ((sure + self.centre[:, :n].var(0)) / len(self.centre)).sqrt()
+
     def x(self, common: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Parameters (N, D) of shared labels (N, A) and z (N, D - A); and the log volume (N,)."""
         n = len(self.shared)
@@ -179,7 +190,8 @@ def _program(pyro: Any, form: Quadratic, members: Members, scale: Tensor) -> Any
         return ((below.clamp_min(0) + above.clamp_min(0)) / WALL).square().sum()
 
     def program() -> None:
-        mean = pyro.sample("mean", dist.ImproperUniform(real, (), (shared,)))
+        off = pyro.sample("mean", dist.ImproperUniform(real, (), (shared,)))
+        mean = fitted.mean(0) + members.unit * off
         spread = pyro.sample("spread", dist.HalfNormal(scale).to_event(1))
         eta = pyro.sample("eta", dist.ImproperUniform(real, (), (stars * shared,)))
         z = pyro.sample("z", dist.ImproperUniform(real, (), (stars * rest,)))
@@ -200,7 +212,7 @@ def _begin(
     form: Quadratic, shared: list[int], least: Tensor, members: Members
 ) -> dict[str, Tensor]:
     values = form.x[:, shared]
-    mean, spread = values.mean(0), torch.maximum(values.std(0), least)
+    mean, spread = torch.zeros(len(shared), dtype=values.dtype), values.std(0).maximum(least)
     eta = torch.zeros(values.numel(), dtype=values.dtype)
     z = torch.zeros(len(values) * len(members.rest), dtype=values.dtype)
     return {"mean": mean, "spread": spread, "eta": eta, "z": z}

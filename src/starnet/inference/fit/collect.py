@@ -79,9 +79,8 @@ class Collected:
         free = self.parameters.free
         self.edge[np.ix_(rows, free)] |= (down | up)[:, :n] * np.int16(LabelFlag.OUTSIDE_BOUNDS)
         if gap.shape[1]:
-            first = free[free < 3]
-            beyond = gap.any(axis=1)[:, None] * np.int16(LabelFlag.OUTSIDE_HULL)
-            self.edge[np.ix_(rows, first)] |= beyond
+            touched = gap.astype(float) @ (problem.bounds.normals.numpy()[:, :n] != 0) > 0
+            self.edge[np.ix_(rows, free)] |= touched * np.int16(LabelFlag.OUTSIDE_HULL)
 
     def result(
         self,

@@ -67,30 +67,43 @@ class Parameters:
         return 0.5 * (self.hull.high - self.hull.low)[self.free]
 
     def bounds(self) -> Bounds:
-        """Bounds of the parameters; facets in the hull's first three labels."""
+        """Bounds of the parameters; facets and limits of the hull."""
         limits = ((-self.max_rv / RV_UNIT, self.max_rv / RV_UNIT),
                   (0.0, self.max_broadening**2 / VARIANCE_UNIT))  # fmt: skip
         low = [-1.0 + EDGE] * len(self.free) + [limits[i][0] for i in self.motion]
         high = [1.0 - EDGE] * len(self.free) + [limits[i][1] for i in self.motion]
-        normals = np.zeros((len(self.hull.facets), len(low)))
-        for at, label in enumerate(self.free):
-            if label < 3:
-                normals[:, at] = self.hull.facets[:, label]
-        used = np.any(normals != 0, axis=1)
+        planes, _ = self._planes()
+        normals = np.zeros((len(planes), len(low)))
+        normals[:, : len(self.free)] = planes[:, self.free]
         return Bounds(
             torch.tensor(low, dtype=torch.float64),
             torch.tensor(high, dtype=torch.float64),
-            torch.as_tensor(normals[used]),
+            torch.as_tensor(normals),
         )
 
     def room(self, labels: Array) -> Tensor:
-        """What the facets leave for the free ones of labels (B, L): (B, facets in use)."""
-        scaled = self.scaled(labels)[:, :3].copy()
-        scaled[:, [i for i in range(3) if i in self.free]] = 0.0
-        facets = self.hull.facets
-        used = np.any(facets[:, [i for i in range(3) if i in self.free]] != 0, axis=1)
-        room = -facets[:, 3] - scaled @ facets[:, :3].T - EDGE
-        return torch.as_tensor(room[:, used])
+        """What facets and limits leave for the free ones of labels (B, L): (B, F)."""
+        planes, offset = self._planes()
+        held = self.scaled(labels)
+        held[:, self.free] = 0.0
+        return torch.as_tensor(-offset - held @ planes.T - EDGE)
+
+    def _planes(self) -> tuple[Array, Array]:
+        """Facets and limits as ``planes @ x + offset <= 0`` (F, L), (F,), of scaled labels.
+
+        Those without a free label are left out.
+        """
+        hull = self.hull
+        half, middle = 0.5 * (hull.high - hull.low), 0.5 * (hull.high + hull.low)
+        facets = np.zeros((len(hull.facets), len(half)))
+        first = min(3, len(half))
+        facets[:, :first] = hull.facets[:, :first]
+        limits = hull.limits[:, :-1]
+        planes = np.concatenate([facets, limits * half])
+        offset = np.concatenate([hull.facets[:, 3], hull.limits[:, -1] + limits @ middle])
+        size = np.linalg.norm(planes, axis=1)
+        used = np.any(planes[:, self.free] != 0, axis=1)
+        return planes[used] / size[used, None], offset[used] / size[used]
 
     def scaled(self, labels: Array) -> Array:
         """Labels (B, L) from -1 to 1."""

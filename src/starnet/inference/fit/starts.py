@@ -79,7 +79,9 @@ class Coarse:
         """For a fit; stars whose width is free are compared with somewhat broadened spectra."""
         parameters = problem.parameters
         labels = label_grid(parameters)
-        motion = np.median(parameters.held_motion(1), axis=0)[None].repeat(len(labels), axis=0)
+        motion = np.zeros((len(labels), 2))
+        motion[:, 0] = np.median(parameters.held.get("rv", 0.0))
+        motion[:, 1] = np.median(parameters.held.get("broadening", 0.0)) ** 2
         if 1 in parameters.motion:
             motion[:, 1] = FIRST_WIDTH**2
         value = problem.network.coefficients(torch.as_tensor(labels).float())
