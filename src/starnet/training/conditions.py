@@ -102,7 +102,8 @@ class Views:
         self.spectra = np.asarray(rfft(self.rows, self.size, axis=1, overwrite_x=False))
 
     def _matrix(self, grid: WavelengthGrid) -> csr_array:
-        width = float(np.clip(1 + self.observer.lsf_sigma * self.rng.standard_normal(), 0.9, 1.5))
+        width = 1 + self.observer.lsf_sigma * self.rng.standard_normal()
+        width = float(np.clip(width, narrowest(self.emulator.grid, grid), 1.5))
         return decoder_matrix(self.emulator.grid, grid, width)[self.pixels].astype(np.float32)
 
     def draw(self) -> Array:
@@ -132,6 +133,16 @@ class Views:
         amplitude = self.sight.line_error * self.rng.uniform()
         doubt = self.sight.doubtful_error * self.rng.standard_normal() * self.doubtful
         return np.maximum(1 + amplitude * smooth + doubt, 0.0).astype(np.float32)
+
+
+def narrowest(source: WavelengthGrid, target: WavelengthGrid) -> float:
+    """Least factor on the target's line spread that spectra on the source's grid allow."""
+    if source.lsf is None or target.lsf is None:
+        return 0.5
+    own = np.interp(
+        target.to_vacuum().wavelength, source.wavelength, source.lsf.fwhm_at(source.wavelength)
+    )
+    return float(np.max(own / target.lsf.fwhm_at(target.wavelength)))
 
 
 def _stub(grid: WavelengthGrid) -> WavelengthGrid:

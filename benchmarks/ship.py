@@ -1,0 +1,66 @@
+"""Puts a trained model or emulator into the package, with its card.
+
+    python benchmarks/ship.py emulators apogee FOLDER
+    python benchmarks/ship.py models apogee FOLDER
+
+The card says what `cards.yaml` says, and what the benchmarks measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from _record import RESULTS
+from starnet.artifact import load_model
+from starnet.synthesis.emulator import Emulator
+
+HERE = Path(__file__).resolve().parent
+SHIPPED = HERE.parent / "src" / "starnet" / "shipped"
+MAIN = ("teff", "logg", "fe_h")
+
+
+def measured(key: str) -> dict[str, Any]:
+    """Scatter of the errors by signal to noise and label, from a result file."""
+    path = RESULTS / f"{key}.json"
+    if not path.is_file():
+        return {}
+    scatter = json.loads(path.read_text())["scatter"]
+    return {f"scatter at S/N {snr[1:]}": row for snr, row in scatter.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("kind", choices=["emulators", "models"])
+    parser.add_argument("name")
+    parser.add_argument("folder", type=Path)
+    args = parser.parse_args()
+    text = yaml.safe_load((HERE / "cards.yaml").read_text())[args.kind][args.name]
+    out = SHIPPED / args.kind / args.name
+    if args.kind == "emulators":
+        emulator = Emulator.load(args.folder)
+        card = {**emulator.card, "failures": text["failures"]}
+        dataclasses.replace(emulator, card=card).save(out, overwrite=True, half=True)
+        return
+    model = load_model(args.folder)
+    bounds = zip(model.labels, model.scale.low, model.scale.high, strict=True)
+    card = {
+        **model.provenance.get("card", {}),
+        "training_set": text["training_set"],
+        "bounds": {name: [round(a, 4), round(b, 4)] for name, a, b in bounds},
+        "accuracy": measured(text["figures"]) if "figures" in text else {},
+        "failures": text["failures"],
+    }
+    provenance = {**model.provenance, "card": card}
+    dataclasses.replace(model, name=args.name, provenance=provenance).save(
+        out, overwrite=True, half=True
+    )
+
+
+if __name__ == "__main__":
+    main()
