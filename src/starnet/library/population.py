@@ -59,14 +59,15 @@ def vmic_of(teff: Any, logg: Any) -> Array:
 def vmac_relation(teff: Any, logg: Any, fe_h: Any) -> Array:
     """Macroturbulence in km/s, as the contract of engines takes it (radial-tangential).
 
-    Giants: log10 vmac = 0.471 - 0.254 [Fe/H] (Holtzman et al. 2018, AJ 156, 125). Dwarfs:
+    Giants: twice 10**(0.471 - 0.254 [Fe/H]), which is the relation of Holtzman et al. (2018, AJ
+    156, 125) taken as the sigma of a Gaussian; the atlas of Arcturus has a sigma of 3.05. Dwarfs:
     3.21 + 2.33e-3 (Teff - 5777) + 2.00e-6 (Teff - 5777)**2 - 2.00 (log g - 4.44) (Doyle et al.
     2014, MNRAS 444, 3592). Both are held from 1 to 9 km/s; at log g `TURN` one becomes the other.
     """
     teff, logg, fe_h = (np.asarray(v, dtype=float) for v in (teff, logg, fe_h))
     off = np.clip(teff, 5000.0, 6800.0) - 5777.0
     dwarf = 3.21 + 2.33e-3 * off + 2.00e-6 * off**2 - 2.00 * (logg - 4.44)
-    giant = 10.0 ** (0.471 - 0.254 * fe_h)
+    giant = 2 * 10.0 ** (0.471 - 0.254 * fe_h)
     share = dwarf_share(logg)
     return (1 - share) * np.clip(giant, 1.0, 9.0) + share * np.clip(dwarf, 1.0, 9.0)
 
