@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntFlag
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 class LabelFlag(IntFlag):
@@ -46,6 +51,24 @@ MEANINGS = {
     LabelFlag.EMISSION: "emission lines",
 }
 """Each bit in words, for tables, headers and documentation."""
+
+
+MAIN = ("teff", "logg", "fe_h")
+
+
+def of_the_star(flags: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
+    """The flag of each star (N,), of those of its labels (N, L).
+
+    Every bit that any label has; but where a model gives `MAIN` labels, one that lies outside of
+    its training range (`LabelFlag.OUTSIDE_BOUNDS`) or has no value (`LabelFlag.FAILED`) speaks for
+    the star only if it is one of them: a weak abundance says so in its own column.
+    """
+    kept = np.array(flags)
+    if any(name in MAIN for name in names):
+        own = int(LabelFlag.OUTSIDE_BOUNDS | LabelFlag.FAILED)
+        others = np.array([name not in MAIN for name in names])
+        kept[:, others] &= ~own
+    return np.bitwise_or.reduce(kept, axis=1)
 
 
 def legend() -> str:

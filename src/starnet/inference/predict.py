@@ -15,7 +15,7 @@ from starnet._version import __version__
 from starnet.artifact import Model, count_parameters, weights_digest
 from starnet.errors import ConfigError, FrameError, GridError
 from starnet.inference.cycle import Cycle, cycle, on_pixels
-from starnet.inference.flags import LabelFlag, legend
+from starnet.inference.flags import LabelFlag, legend, of_the_star
 from starnet.inference.velocity import to_rest
 from starnet.models import apply_network
 from starnet.spectra import Labels, Spectra
@@ -71,8 +71,8 @@ class Prediction:
     def to_table(self) -> QTable:
         """One row for each spectrum: ids, S/N, labels with units, errors and flags.
 
-        ``flag`` holds every bit that any label has; ``table.meta`` names the model, the versions
-        and the meaning of the bits.
+        ``flag`` is that of the star (`starnet.inference.flags.of_the_star`); ``table.meta`` names
+        the model, the versions and the meaning of the bits.
         """
         table = QTable({"id": np.asarray(self.meta["id"], dtype=str)})
         table["star"] = np.asarray(self.meta["star"], dtype=str)
@@ -84,7 +84,7 @@ class Prediction:
             if f"{name}_err" in columns.colnames:
                 table[f"{name}_err"] = columns[f"{name}_err"]
             table[f"{name}_flag"] = self.flags[:, i].astype(np.int16)
-        table["flag"] = np.bitwise_or.reduce(self.flags, axis=1).astype(np.int16)
+        table["flag"] = of_the_star(self.flags, self.labels.names).astype(np.int16)
         if self.chi2 is not None:
             table["chi2"] = np.asarray(self.chi2, dtype=np.float32)
         for name in CARRIED:

@@ -12,7 +12,7 @@ import numpy as np
 from astropy.table import QTable, Table
 from numpy.typing import ArrayLike, NDArray
 
-from starnet.inference.flags import LabelFlag, legend
+from starnet.inference.flags import LabelFlag, legend, of_the_star
 from starnet.inference.predict import CARRIED
 from starnet.spectra import Labels, Spectra
 
@@ -133,7 +133,7 @@ class FitResult:
         table["excess"] = self.excess.astype(np.float32)
         table["converged"] = self.converged
         table["iterations"] = self.iterations.astype(np.int16)
-        table["flag"] = np.bitwise_or.reduce(self.flags, axis=1).astype(np.int16)
+        table["flag"] = of_the_star(self.flags, self.labels.names).astype(np.int16)
         for name in CARRIED:
             if name in self.meta.colnames:
                 table[name] = np.asarray(self.meta[name])
