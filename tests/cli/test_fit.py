@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -51,8 +53,9 @@ def write(path, flux, error):
 @pytest.fixture
 def folder(emulator, tmp_path, rng):
     """Two good files and a broken one."""
+    grid = replace(emulator[0].grid, lsf=LineSpread(resolution=22500.0))  # that of the reader
     with torch.no_grad():
-        flux = emulator[0].flux(torch.tensor([[4500.0, 2.0], [5500.0, 4.0]])).numpy()
+        flux = emulator[0].on(grid).flux(torch.tensor([[4500.0, 2.0], [5500.0, 4.0]])).numpy()
     for i, row in enumerate(300 * flux):
         write(tmp_path / f"apStar-{i}.fits", row + rng.normal(0, 1, row.shape), row * 0 + 1)
     (tmp_path / "broken.fits").write_bytes(b"nothing")

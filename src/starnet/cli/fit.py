@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from starnet.cli._app import ConfigOption, app, console, progress, save_config, words
@@ -23,6 +24,8 @@ from starnet.cli._reading import (
     read_options,
 )
 from starnet.errors import ConfigError, OutputError, ReadError, StarNetError
+
+LOST = 4  # LabelFlag.FAILED, without its imports
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -163,7 +166,7 @@ class Job:
             if len(run) == 1:
                 return [self.lost(run[0][0], error)]
             return [table for item in run for table in self.rows([item])]
-        lost = (table["flag"] & 4) > 0
+        lost = (np.asarray(table["flag"]) & LOST) > 0
         table["message"] = ["too few usable pixels, or no positive flux" * bool(x) for x in lost]
         return [table]
 
@@ -242,12 +245,14 @@ def _check(emulator: Emulator, settings: dict[str, Any]) -> None:
 
 def _summary(table: QTable, out: Path, n_files: int) -> None:
     """Failures by name, and one line; `ReadError` if nothing was fitted."""
-    lost = (table["flag"] & 4) > 0
-    for row in list(table[lost])[:10]:
+    flags = np.asarray(table["flag"])
+    lost = (flags & LOST) > 0
+    for at in np.flatnonzero(lost)[:10]:
+        row: Any = table[int(at)]
         name = Path(str(row["file"])).name if "file" in table.colnames else row["id"]
         text = f"no fit for {name}: {row['message']}"
         console.print(text, soft_wrap=True, markup=False, highlight=False)
-    flagged = int((table["flag"] != 0).sum())
+    flagged = int(np.count_nonzero(flags))
     text = (
         f"{out}: {len(table)} spectra of {n_files} files, {int(lost.sum())} without a fit, "
         f"{flagged} flagged"

