@@ -53,6 +53,11 @@ class ReaderConfig:
         How often the continuum is fitted and divided out.
     iterations : int
         Of conjugate gradients in the last fit (half as many in those before).
+    reject : float
+        Pixels whose residual in a fit before the last is larger than this many errors, where
+        ``reject_floor`` of the continuum is added to the quoted error in squares, have no weight
+        from then on: they are bad pixels that no mask tells of. 0 keeps all.
+    reject_floor : float
     """
 
     n_pixels: int
@@ -65,6 +70,8 @@ class ReaderConfig:
     prior_snr: float = 150.0
     passes: int = 3
     iterations: int = 8
+    reject: float = 5.0
+    reject_floor: float = 0.02
 
     def __post_init__(self) -> None:
         chips = tuple((int(a), int(b)) for a, b in self.chips) or ((0, self.n_pixels),)
@@ -157,14 +164,22 @@ class Reader(nn.Module):
         """What the dense layers see of flux and ivar (B, 2, P): (B, K + 2)."""
         flux, ivar = x[:, 0], x[:, 1].clamp_min(0)
         flux = torch.where(ivar > 0, flux, torch.ones_like(flux))
+        k = self.config.components
         for _ in range(self.config.passes - 1):
-            wrong = self._solve(flux, _relative(ivar)[0], self.config.iterations // 2)
-            shape = 1 + wrong[:, self.config.components :] @ self.legendre
-            shape = shape.clamp_min(0.05)
+            found = self._solve(flux, _relative(ivar)[0], self.config.iterations // 2)
+            shape = (1 + found[:, k:] @ self.legendre).clamp_min(0.05)
             flux, ivar = flux / shape, ivar * shape**2
+            if self.config.reject:
+                model = self.mean + found[:, :k] @ self.basis
+                ivar = torch.where(self.outlying(flux - model, ivar), 0.0, ivar)
         weight, snr = _relative(ivar)
         numbers = self._solve(flux, weight, self.config.iterations)
-        return self.as_features(numbers[:, : self.config.components], snr, weight)
+        return self.as_features(numbers[:, :k], snr, weight)
+
+    def outlying(self, residual: Tensor, ivar: Tensor) -> Tensor:
+        """Which pixels (B, P) are too far off to be noise."""
+        limit = self.config.reject**2 * (1 / ivar.clamp_min(1e-12) + self.config.reject_floor**2)
+        return (residual.square() > limit) & (ivar > 0)
 
     def as_features(self, numbers: Tensor, snr: Tensor, weight: Tensor) -> Tensor:
         """Components (B, K), signal to noise (B,) and weights (B, P) as the dense layers like."""
