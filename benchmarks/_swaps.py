@@ -240,7 +240,7 @@ def swaps(
     data: Path, emulator: Emulator, seen: dict[str, Spectra], giants: Published, quick: bool
 ) -> dict[str, Any]:
     """Biases of each experiment, and those of the giants less the reference's."""
-    stars = Stars(data, emulator, seen, giants, 6 if quick else 32)
+    stars = Stars(data, emulator, seen, giants, 6 if quick else 12)
     table: dict[str, Any] = {}
     for name, measure in experiments(stars):
         table[name] = measure()
