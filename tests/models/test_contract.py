@@ -12,6 +12,7 @@ import torch
 from starnet.errors import ConfigError, ModelError
 from starnet.models import (
     EnsembleConfig,
+    KernelConfig,
     ProjectionConfig,
     ReaderConfig,
     StarNetConfig,
@@ -46,6 +47,19 @@ EXAMPLES = {
     "reader": [
         ReaderConfig(120, 3, components=6, hidden=(16, 16), order=1),
         ReaderConfig(90, 2, components=4, hidden=(8,), chips=((0, 40), (50, 90)), passes=1),
+    ],
+    "kernel": [
+        KernelConfig(120, 3, n_stars=9, scales=(0.0, 6.0), components=(5, 8)),
+        KernelConfig(
+            90,
+            2,
+            n_stars=7,
+            scales=(0.0,),
+            components=(6,),
+            readers=(
+                {"pixels": [10, 70], "n_labels": 4, "components": 3, "hidden": [8], "passes": 1},
+            ),
+        ),
     ],
     "ensemble": [
         EnsembleConfig(

@@ -2,6 +2,7 @@
 
 from starnet.models._fused import plain_operations
 from starnet.models.ensemble import Ensemble, EnsembleConfig, gather
+from starnet.models.kernel import Kernel, KernelConfig
 from starnet.models.projection import Projection, ProjectionConfig
 from starnet.models.reader import Reader, ReaderConfig
 from starnet.models.registry import (
@@ -17,6 +18,8 @@ from starnet.models.starnet import StarNet, StarNetConfig
 __all__ = [
     "Ensemble",
     "EnsembleConfig",
+    "Kernel",
+    "KernelConfig",
     "Projection",
     "ProjectionConfig",
     "Reader",

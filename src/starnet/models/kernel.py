@@ -1,0 +1,232 @@
+"""Real spectra read through networks that learnt synthetic ones: regression on few stars.
+
+What pre-trained readers say of a spectrum, and its principal components in the training spectra,
+are the features; a Gaussian process over them gives the labels (Rasmussen and Williams 2006,
+Gaussian Processes for Machine Learning, chapter 2). Its mean is what a single layer gives whose
+units are the training stars,
+
+    label = sum over stars of weight * kernel(features, features of the star).
+
+The kernel is a constant, a linear one for each group of features, and a Matern 3/2 one over the
+components and another over what the readers say.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from starnet.errors import ConfigError
+from starnet.models.projection import Projection, ProjectionConfig
+from starnet.models.reader import Reader, ReaderConfig
+from starnet.models.registry import register
+
+LIMIT = 3.0
+"""What readers say counts up to this, in units of the spread of their own training labels."""
+
+
+@dataclass(frozen=True)
+class KernelConfig:
+    """Everything that defines a `Kernel` but its numbers.
+
+    Attributes
+    ----------
+    n_pixels, n_labels : int
+    n_channels : int
+        2: flux, and inverse variance (0 where masked).
+    n_stars : int
+        Training stars that it keeps.
+    readers : tuple of mapping
+        Settings of `ReaderConfig` for each pre-trained reader, without ``n_pixels``; in
+        ``pixels`` the range (start, stop) that it reads.
+    scales, components, first_pixel, pixel_power
+        Of the principal components of the log spectrum; see `ProjectionConfig`.
+    """
+
+    n_pixels: int
+    n_labels: int
+    n_channels: int = 2
+    n_stars: int = 500
+    readers: tuple[Mapping[str, Any], ...] = ()
+    scales: tuple[float, ...] = (0.0, 10.0, 40.0)
+    components: tuple[int, ...] = (40, 80, 80)
+    first_pixel: int = 0
+    pixel_power: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("readers", "scales", "components"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.n_channels != 2 or self.n_stars < 1:
+            raise ConfigError(
+                "A kernel takes 2 channels (flux, ivar) and at least 1 star; received "
+                f"{self.n_channels} and {self.n_stars}."
+            )
+        for reader in self.readers:
+            a, b = reader.get("pixels", (0, 0))
+            if not 0 <= a < b <= self.n_pixels:
+                raise ConfigError(
+                    f"The pixels of a reader must lie within 0 to {self.n_pixels}; received "
+                    f"{a} to {b}."
+                )
+        self.projection()
+        self.reader_configs()
+
+    def projection(self) -> ProjectionConfig:
+        """Of the principal components."""
+        return ProjectionConfig(
+            self.n_pixels,
+            self.n_labels,
+            scales=self.scales,
+            components=self.components,
+            views=tuple((i,) for i in range(len(self.scales))),
+            members=1,
+            hidden=(1,),
+            first_pixel=self.first_pixel,
+            pixel_power=self.pixel_power,
+            whiten_power=0.0,
+        )
+
+    def reader_configs(self) -> list[ReaderConfig]:
+        """Of the readers, each with its number of pixels."""
+        out = []
+        for reader in self.readers:
+            settings = {k: v for k, v in reader.items() if k not in ("family", "pixels")}
+            a, b = reader["pixels"]
+            out.append(ReaderConfig(**{**settings, "n_pixels": b - a}))
+        return out
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Number of features in each group: components of each scale, then readers' labels."""
+        said = sum(int(c.n_labels) for c in self.reader_configs())
+        return (*self.components, said) if said else self.components
+
+
+@register("kernel", KernelConfig)
+class Kernel(nn.Module):
+    """The network of a `KernelConfig`: (B, 2, P) flux and ivar to (B, L) scaled labels.
+
+    `set_features` gives it readers and components, `training.finetune` all else.
+    """
+
+    center: Tensor
+    basis: Tensor
+    middle: Tensor
+    size: Tensor
+    stars: Tensor
+
+    def __init__(self, config: KernelConfig) -> None:
+        super().__init__()
+        self.config = config
+        total, d = sum(config.components), sum(config.groups)
+        smooth = 2 if config.readers else 1
+        self.register_buffer("center", torch.zeros(config.n_pixels))
+        start = torch.randn(config.n_pixels, total) / math.sqrt(config.n_pixels)
+        self.register_buffer("basis", start)
+        self.register_buffer("middle", torch.zeros(d))
+        self.register_buffer("size", torch.ones(d))
+        self.register_buffer("stars", torch.randn(config.n_stars, d))
+        self.readers = nn.ModuleList(Reader(c) for c in config.reader_configs())
+        n, g = config.n_labels, len(config.groups)
+        self.constant = nn.Parameter(torch.zeros(n))  # logarithms of amplitudes and lengths
+        self.linear = nn.Parameter(torch.full((n, g), math.log(0.1)))
+        self.smooth = nn.Parameter(torch.full((n, smooth), math.log(0.5)))
+        self.length = nn.Parameter(torch.full((n, g), math.log(3.0)))
+        self.weight = nn.Parameter(torch.randn(n, config.n_stars) / config.n_stars)
+        self.rest = nn.Parameter(torch.zeros(n, config.n_stars))  # what half precision cuts off
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scaled labels (B, L) of flux and inverse variance (B, 2, P)."""
+        features = self.features(x)
+        shapes = self.shapes(features, self.stars)
+        weight = self.weight + self.rest
+        each = [self.kernel(*shapes, i) @ weight[i] for i in range(len(weight))]
+        return torch.stack(each, dim=1)
+
+    def raw_features(self, x: Tensor) -> Tensor:
+        """Components and what the readers say (B, D), as they come."""
+        log = x[:, 0].clamp(min=1e-4).log()
+        parts = [(log - self.center) @ self.basis]
+        for reader, settings in zip(self.readers, self.config.readers, strict=True):
+            a, b = settings["pixels"]
+            flux, ivar = x[:, 0, a:b], x[:, 1, a:b].clamp_min(0)
+            good = (ivar > 0).to(flux.dtype)
+            level = (good * flux.abs()).sum(dim=1, keepdim=True) / good.sum(dim=1, keepdim=True)
+            level = torch.nan_to_num(level, nan=1.0).clamp_min(1e-6)
+            said = reader(torch.stack([flux / level, ivar * level**2], dim=1))
+            parts.append(LIMIT * torch.tanh(said / LIMIT))
+        return torch.cat(parts, dim=1)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Features (B, D) in the units of the training stars."""
+        return (self.raw_features(x) - self.middle) / self.size
+
+    def shapes(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        """Products and squared distances of features in each group, (G, A, B) both."""
+        products, squares = [], []
+        for a, b in zip(
+            one.split(self.config.groups, 1), other.split(self.config.groups, 1), strict=True
+        ):
+            product = a @ b.T
+            square = (a * a).sum(dim=1)[:, None] + (b * b).sum(dim=1) - 2 * product
+            products.append(product)
+            squares.append(square.clamp_min(0))
+        return torch.stack(products), torch.stack(squares)
+
+    def kernel(self, products: Tensor, squares: Tensor, i: int) -> Tensor:
+        """Kernel (A, B) of a label from what `shapes` gives."""
+        out = self.constant[i].exp() + torch.tensordot(self.linear[i].exp(), products, dims=1)
+        scaled = (-2 * self.length[i]).exp()[:, None, None] * squares
+        n = len(self.config.components)
+        for amplitude, part in zip(self.smooth[i].exp(), (scaled[:n], scaled[n:]), strict=False):
+            s = torch.sqrt(3 * part.sum(dim=0) + 1e-9)
+            out = out + amplitude * (1 + s) * torch.exp(-s)
+        return out
+
+    @torch.no_grad()
+    def set_features(self, inputs: np.ndarray, readers: list[Reader]) -> None:
+        """Take over pre-trained readers and the features of training inputs (N, 2, P).
+
+        Everything is rounded to half precision first, in which models are shipped.
+        """
+        for own, given in zip(self.readers, readers, strict=True):
+            assert isinstance(own, Reader)
+            own.load_state_dict({k: v.half().float() for k, v in given.state_dict().items()})
+        projection = Projection(self.config.projection())
+        projection.fit_inputs(inputs)
+        self.center.copy_(projection.center.half())
+        self.basis.copy_(projection.basis.half())
+        x = torch.as_tensor(inputs, dtype=torch.float32)
+        raw = torch.cat([self.raw_features(part) for part in x.split(100)])
+        said = raw[:, sum(self.config.components) :]
+        self.middle.copy_(raw.mean(dim=0).half())
+        groups = (raw - self.middle).split(self.config.groups, dim=1)
+        sizes = [g.square().sum(dim=1).mean().sqrt().clamp_min(1e-6).expand(g.shape[1])
+                 for g in groups]  # fmt: skip
+        if said.shape[1]:
+            sizes[-1] = said.std(dim=0).clamp_min(1e-6)
+        self.size.copy_(torch.cat(sizes).half())
+        self.stars.copy_(((raw - self.middle) / self.size).half())
+
+    def load_state_dict(self, *args: object, **kwargs: object) -> object:  # type: ignore[override]
+        """As of every module; the readers make anew what follows from their components."""
+        out = super().load_state_dict(*args, **kwargs)  # type: ignore[arg-type]
+        for reader in self.readers:
+            reader.load_state_dict(reader.state_dict())
+        return out
+
+
+def reader_settings(reader: Reader, pixels: tuple[int, int]) -> dict[str, Any]:
+    """A reader of these pixels as an entry of `KernelConfig.readers`."""
+    values = dataclasses.asdict(reader.config)
+    values.pop("n_pixels")
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+    plain["chips"] = [list(chip) for chip in values["chips"]]
+    return {"family": "reader", **plain, "pixels": list(pixels)}

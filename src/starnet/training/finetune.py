@@ -1,0 +1,310 @@
+"""Real spectra with labels, read through readers that were trained on synthetic ones.
+
+Readers learn from an emulator first, each from a part of the wavelengths. What they say of real
+spectra is wrong in its own way wherever the physics is; a `Kernel` learns from hundreds of real
+stars what their labels are, given what the readers say and the spectrum's principal components.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from starnet._shipped import read_settings, shipped_names
+from starnet._version import __version__
+from starnet.artifact import Model, network_inputs
+from starnet.dataset import SpectraDataset
+from starnet.errors import ConfigError, TrainingError
+from starnet.models import Reader, build_network
+from starnet.models.kernel import Kernel, reader_settings
+from starnet.preprocess import Pipeline
+from starnet.spectra import LabelScale
+from starnet.synthesis.emulator import Emulator
+from starnet.training.reader import ReaderRecipe, train_reader
+
+Array = NDArray[Any]
+FEWEST = 30
+"""Stars to learn from, at least."""
+CHANNELS = ("flux", "ivar")
+FREEDOM = 4.0
+"""Of Student's t, by which stars far off count less."""
+LEAST = 1e-4
+"""Variance of scaled labels that is noise, at least."""
+
+
+@dataclass(frozen=True)
+class FineTuneRecipe:
+    """How a model of real spectra is made with the help of synthetic ones.
+
+    Attributes
+    ----------
+    name, about : str
+    labels : tuple of str
+    reader : mapping
+        As `ReaderRecipe.from_dict` takes it, without ``preprocess``.
+    windows : sequence of (start, stop)
+        Pixels of each reader.
+    preprocess : Pipeline
+        Of the real spectra; the network sees every pixel of their grid.
+    log10 : tuple of str
+        Labels whose logarithm is learnt.
+    select : mapping of label to (low, high)
+        Stars that are used at all.
+    network : mapping
+        Settings of `KernelConfig`, without sizes and readers.
+    iterations : int
+        Of the search for amplitudes and lengths.
+    rounds : int
+        How often stars are weighed anew.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    reader: Mapping[str, Any]
+    windows: tuple[tuple[int, int], ...]
+    preprocess: Pipeline
+    about: str = ""
+    log10: tuple[str, ...] = ()
+    select: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    network: Mapping[str, Any] = field(default_factory=dict)
+    iterations: int = 25
+    rounds: int = 2
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> FineTuneRecipe:
+        """From what YAML holds.
+
+        Raises
+        ------
+        ConfigError
+            If a setting is unknown, missing or wrong.
+        """
+        values = dict(data)
+        try:
+            values["preprocess"] = Pipeline.from_dict(values["preprocess"])
+            for name in ("labels", "log10", "windows"):
+                values[name] = tuple(values.get(name, ()))
+            values["windows"] = tuple((int(a), int(b)) for a, b in values["windows"])
+            values["select"] = {k: (a, b) for k, (a, b) in values.get("select", {}).items()}
+            return cls(**values)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"The recipe for fine-tuning is spelled wrongly: {error}.") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """The inverse of `from_dict`, JSON-ready."""
+        out = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        out["preprocess"] = self.preprocess.to_dict()
+        return dict(json.loads(json.dumps(out)))
+
+    def readers(self) -> list[ReaderRecipe]:
+        """The recipe of the reader of each window."""
+        return [self._reader(i, *window) for i, window in enumerate(self.windows)]
+
+    def _reader(self, i: int, start: int, stop: int) -> ReaderRecipe:
+        select = {"transform": "SelectPixels", "ranges": [[start, stop]], "unit": "pixel"}
+        steps = [select, {"transform": "ChipMedian"}]
+        own = {"name": f"{self.name}-{i}", "preprocess": {"transform": "Pipeline", "steps": steps}}
+        return ReaderRecipe.from_dict({**self.reader, **own})
+
+
+def load_finetune_recipe(name_or_path: str | Path) -> FineTuneRecipe:
+    """A recipe of the package by name, or one from a YAML file."""
+    data, _ = read_settings(name_or_path, _folder(), "recipe for fine-tuning")
+    return FineTuneRecipe.from_dict(data)
+
+
+def finetune_recipes() -> list[str]:
+    """Names of the recipes for fine-tuning that come with the package."""
+    return shipped_names(_folder())
+
+
+def pretrain(
+    recipe: FineTuneRecipe,
+    *,
+    emulator: Emulator | None = None,
+    report: Callable[[str], None] | None = None,
+) -> list[Model]:
+    """The readers of a recipe, trained on synthetic spectra; see `train_reader`."""
+    made = []
+    for one in recipe.readers():
+        made.append(train_reader(one, emulator=emulator, report=report, progress=False))
+    return made
+
+
+def fine_tune(
+    dataset: SpectraDataset,
+    recipe: FineTuneRecipe,
+    readers: Sequence[Model],
+    *,
+    rows: Array | None = None,
+) -> Model:
+    """A model of real spectra.
+
+    Parameters
+    ----------
+    dataset : SpectraDataset
+        With labels.
+    recipe : FineTuneRecipe
+    readers : sequence of Model
+        As `pretrain` gives them.
+    rows : array, optional
+        Spectra to learn from; default: all that the recipe selects. Nothing looks at others.
+
+    Raises
+    ------
+    TrainingError
+        If fewer than 30 spectra have all labels.
+    LabelError
+        If the data set lacks a label.
+    """
+    labels = dataset.labels.select(recipe.labels)
+    rows = np.arange(len(dataset)) if rows is None else np.asarray(rows)
+    rows = rows[labels.complete[rows] & _selected(dataset, recipe)[rows]]
+    if len(rows) < FEWEST:
+        raise TrainingError(
+            f"Fine-tuning needs at least {FEWEST} spectra with {', '.join(recipe.labels)}; "
+            f"received {len(rows)}."
+        )
+    if len(readers) != len(recipe.windows):
+        raise ConfigError(
+            f"The recipe {recipe.name!r} has {len(recipe.windows)} windows; received "
+            f"{len(readers)} readers. Make them with pretrain."
+        )
+    scale = LabelScale.fit(labels[rows], log10=recipe.log10)
+    inputs = network_inputs(recipe.preprocess(dataset.read(rows)), CHANNELS)
+    networks = [reader.network for reader in readers]
+    assert all(isinstance(n, Reader) for n in networks)
+    settings = {
+        **recipe.network,
+        "family": "kernel",
+        "n_pixels": inputs.shape[2],
+        "n_labels": len(recipe.labels),
+        "n_stars": len(rows),
+        "readers": [
+            reader_settings(n, w)  # type: ignore[arg-type]
+            for n, w in zip(networks, recipe.windows, strict=True)
+        ],
+    }
+    network = build_network(settings, seed=0).eval()
+    assert isinstance(network, Kernel)
+    network.set_features(inputs, networks)  # type: ignore[arg-type]
+    left_out = fit_kernel(network, scale.forward(labels.values[rows]), recipe)
+    return Model(
+        network=network,
+        scale=scale,
+        pipeline=recipe.preprocess,
+        input_grid=dataset.grid,
+        input_frame=dataset.frame,
+        channels=CHANNELS,
+        name=recipe.name,
+        provenance=_provenance(dataset, recipe, readers, left_out),
+    )
+
+
+def fit_kernel(network: Kernel, targets: Array, recipe: FineTuneRecipe) -> Array:
+    """Amplitudes, lengths and weights for scaled labels (N, L) of the network's own stars.
+
+    Amplitudes and lengths are the most likely ones for all stars together (Rasmussen and
+    Williams 2006, chapter 5), with a broad prior; stars far off count less, as errors of
+    Student's t would have it (Lange et al. 1989, JASA 84, 881).
+
+    Returns
+    -------
+    array (N, L)
+        Each star's scaled labels as all other stars predict them, in closed form (chapter 5.4),
+        with the same amplitudes and lengths.
+    """
+    exact = Kernel(network.config).double()
+    exact.load_state_dict(network.state_dict())
+    shapes = exact.shapes(exact.stars, exact.stars)
+    y = torch.as_tensor(targets, dtype=torch.float64)
+    left_out = np.empty(targets.shape)
+    for i in range(targets.shape[1]):
+        noise, share = _search(exact, shapes, y[:, i], i, recipe)
+        for name in ("constant", "linear", "smooth", "length"):
+            value = getattr(exact, name).data  # as it is shipped, before weights follow from it
+            value[i] = value[i].half().double()
+        with torch.no_grad():
+            weight, left_out[:, i], _ = _solve(exact, shapes, y[:, i], i, noise, share)
+            exact.weight[i] = weight.half().double()
+            exact.rest[i] = (weight - exact.weight[i]).half().double()
+    network.load_state_dict({k: v.float() for k, v in exact.state_dict().items()})
+    return left_out
+
+
+def _search(
+    exact: Kernel, shapes: tuple[Tensor, Tensor], y: Tensor, i: int, recipe: FineTuneRecipe
+) -> tuple[Tensor, Tensor]:
+    """Sets amplitudes and lengths of label i; gives the noise and each star's share of it."""
+    noise = torch.tensor(np.log(0.03), requires_grad=True)
+    free = [exact.constant, exact.linear, exact.smooth, exact.length]
+    first = [p.detach().clone()[i] for p in free] + [noise.detach().clone()]
+    share = torch.ones_like(y)
+
+    def loss() -> Tensor:
+        for variable in (*free, noise):
+            variable.grad = None
+        now = [p[i] for p in free] + [noise]
+        far = sum((0.125 * (a - b).square()).sum() for a, b in zip(now, first, strict=True))
+        lower = torch.linalg.cholesky(
+            exact.kernel(*shapes, i) + torch.diag((noise.exp() + LEAST) * share)
+        )
+        solved = torch.cholesky_solve(y[:, None], lower)[:, 0]
+        value = 0.5 * y @ solved + lower.diagonal().log().sum() + far
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    for turn in range(recipe.rounds):
+        most = recipe.iterations // (1 if turn == 0 else 2)
+        optimizer = torch.optim.LBFGS([*free, noise], max_iter=most, line_search_fn="strong_wolfe")
+        optimizer.step(loss)  # type: ignore[arg-type]
+        with torch.no_grad():
+            _, left_out, variance = _solve(exact, shapes, y, i, noise.exp() + LEAST, share)
+            off = (y - left_out).square() / variance
+            share.copy_(((FREEDOM + off) / (FREEDOM + 1)).clamp(0.8, 50.0))
+    return noise.detach().exp() + LEAST, share
+
+
+def _solve(
+    exact: Kernel, shapes: tuple[Tensor, Tensor], y: Tensor, i: int, noise: Tensor, share: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights (N,), each star's label from all others, and the variance of its error."""
+    inverse = torch.linalg.inv(exact.kernel(*shapes, i) + torch.diag(noise * share))
+    weight = inverse @ y
+    variance = 1 / inverse.diagonal()
+    return weight, y - weight * variance, variance - noise * share + noise
+
+
+def _selected(dataset: SpectraDataset, recipe: FineTuneRecipe) -> NDArray[np.bool_]:
+    chosen = np.ones(len(dataset), dtype=bool)
+    for name, (low, high) in recipe.select.items():
+        column = dataset.labels.column(name)
+        chosen &= (column > low) & (column < high)
+    return chosen
+
+
+def _provenance(
+    dataset: SpectraDataset, recipe: FineTuneRecipe, readers: Sequence[Model], left_out: Array
+) -> dict[str, Any]:
+    titles = {r.provenance.get("card", {}).get("emulator") for r in readers}
+    return {
+        "starnet_version": __version__,
+        "recipe": recipe.to_dict(),
+        "stars": {"train": len(left_out)},
+        "dataset": dataset.provenance,
+        "emulators": sorted(str(title) for title in titles),
+    }
+
+
+def _folder() -> Any:
+    return resources.files("starnet") / "recipes" / "finetune"
