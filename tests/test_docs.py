@@ -236,15 +236,48 @@ def stars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def my_apstar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """``my_apStar.fits``, of a made-up star."""
+    from starnet.demo.files import write_apstar
+    from starnet.demo.stars import draw_labels, observe
+    from starnet.synthesis.emulator import Emulator
+
+    emulator = Emulator.load("apogee")
+    (path,) = write_apstar(observe(emulator, draw_labels(emulator, 1)), tmp_path / "one")
+    monkeypatch.chdir(tmp_path)
+    return path.rename(tmp_path / "my_apStar.fits")
+
+
+def test_a_spectrum_is_labelled_out_of_the_box(my_apstar):
+    body, _ = fences(ROOT / "README.md", "python")
+    names: dict[str, Any] = {}
+    exec(compile(body, "README.md", "exec"), names)
+    assert 3500 < names["table"]["teff"][0].value < 7000
+    assert names["table"]["teff_err"][0].value > 0
+    assert names["sun"].normalized.shape == (1, 8575)
+    for line in commands(ROOT / "README.md"):
+        if "my_apStar" in line or line.startswith("starnet info apogee"):
+            done = CliRunner().invoke(app, shlex.split(line, comments=True)[1:])
+            assert done.exit_code == 0, f"{line}\n{done.output}\n{done.exception!r}"
+    assert my_apstar.with_name("labels.fits").is_file()
+    assert my_apstar.with_name("fits.fits").is_file()
+
+
 def test_python_example_of_the_readme_runs(stars):
-    (body,) = fences(ROOT / "README.md", "python")
+    _, body = fences(ROOT / "README.md", "python")
     exec(compile(quick(body, "epochs=30", "epochs=1"), "README.md", "exec"), {})
     assert {"my-model", "labels.fits"} <= {path.name for path in stars.iterdir()}
 
 
 def test_shell_example_of_the_readme_runs(stars):
     lines = [line for line in commands(ROOT / "README.md") if line.startswith("starnet ")]
-    lines = [line for line in lines if line.split()[1] not in ("download", "physics", "synth")]
+    others = ("download", "physics", "synth")
+    lines = [
+        line
+        for line in lines
+        if line.split()[1] not in others and "my_ap" not in line and "info apogee" not in line
+    ]
     assert len(lines) == 5
     for line in lines:
         words = shlex.split(quick(line, "--epochs 30", "--epochs 1"))
