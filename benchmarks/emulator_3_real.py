@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--swaps", action="store_true", help="swap ingredients of the fit, too")
     parser.add_argument("--quick", action="store_true", help="few stars, and keep nothing")
     args = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     emulator = Emulator.load(args.emulator)
     seen = {star: atlas(args.data, star, emulator) for star in ATLASES}
     sets = {name: inside(make(args.data), emulator) for name, make in GENERATORS.items()}
