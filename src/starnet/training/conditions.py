@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.fft import irfft, rfft
 from scipy.sparse import csr_array
 from torch import Tensor
 
@@ -31,7 +31,7 @@ from starnet.synthesis.emulator import Emulator
 from starnet.synthesis.emulator.decoder import decoder_matrix
 from starnet.synthesis.observe import Observer, broaden
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 LIGHT = 299792.458
 
 
@@ -99,7 +99,7 @@ class Views:
         self.step = float(log_wave[-1] - log_wave[0]) / (log_wave.size - 1) * LIGHT  # km/s
         self.matrices = [self._matrix(observer.instrument.grid) for _ in range(sight.spreads)]
         self.size = int(2 ** np.ceil(np.log2(grid.n_pixels + 256)))
-        self.spectra = np.asarray(rfft(self.rows, self.size, axis=1, overwrite_x=False))
+        self.spectra = np.fft.rfft(self.rows, self.size, axis=1).astype(np.complex64)
 
     def _matrix(self, grid: WavelengthGrid) -> csr_array:
         width = 1 + self.observer.lsf_sigma * self.rng.standard_normal()
@@ -116,10 +116,10 @@ class Views:
         impulse = np.zeros((1, 257))
         impulse[0, 128] = 1.0
         kernel = broaden(impulse, _stub(self.emulator.grid), vsini=vsini, vmac=vmac)[0]
-        transfer = rfft(np.roll(np.pad(kernel, (0, self.size - 257)), -128))
+        transfer = np.fft.rfft(np.roll(np.pad(kernel, (0, self.size - 257)), -128))
         frequency = np.arange(transfer.size) / self.size
         transfer = transfer * np.exp(-2j * np.pi * frequency * shift)
-        seen = irfft(self.spectra * transfer.astype(np.complex64), self.size, axis=1)
+        seen = np.fft.irfft(self.spectra * transfer.astype(np.complex64), self.size, axis=1)
         matrix = self.matrices[rng.integers(len(self.matrices))]
         n = self.emulator.grid.n_pixels
         rows = np.asarray((matrix @ seen[:, :n].T.astype(np.float32)).T)

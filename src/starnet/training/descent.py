@@ -87,7 +87,7 @@ class Descent:
         TrainingError
             If the loss becomes NaN.
         """
-        weights = dict(network.named_parameters())
+        weights: dict[str, Tensor] = dict(network.named_parameters())
         optimizer = torch.optim.AdamW(weights.values(), lr=self.lr, weight_decay=self.weight_decay)
         kept = {name: w.detach().clone() for name, w in weights.items()}
         first = 0
@@ -122,7 +122,8 @@ class Descent:
     @torch.no_grad()
     def _average(self, kept: dict[str, Tensor], weights: dict[str, Tensor], step: int) -> None:
         decay = min(self.average, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(kept.values()), [w.detach() for w in weights.values()], 1 - decay)
+        for name, weight in weights.items():
+            kept[name].lerp_(weight.detach(), 1 - decay)
 
 
 def _save(
