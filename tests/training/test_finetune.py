@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from starnet.artifact import Model, load_model
-from starnet.errors import ConfigError, TrainingError
+from starnet.errors import ConfigError
 from starnet.models import Kernel, KernelConfig, Reader, ReaderConfig
 from starnet.models.kernel import reader_settings
 from starnet.training.finetune import (
     FineTuneRecipe,
     finetune_recipes,
-    fine_tune,
     fit_kernel,
     load_finetune_recipe,
 )
@@ -59,7 +57,7 @@ def fitted(spectra):
 
 
 def test_a_kernel_learns_what_can_be_learnt(fitted, spectra):
-    network, left_out = fitted
+    left_out = fitted[1]
     off = np.std(left_out - spectra[1], axis=0)
     assert off[0] < 0.15
     assert 0.2 < off[1] < 0.45, "noise of labels is neither learnt nor in the way"
@@ -89,7 +87,7 @@ def test_a_recipe_survives_json():
     assert [one.preprocess.steps[0].ranges for one in again.readers()]
 
 
-@pytest.mark.parametrize("change", [{"colour": 1}, {"windows": [[1]]}, {"preprocess": None}])
+@pytest.mark.parametrize("change", [{"colour": 1}, {"windows": [[1]]}, {"labels": 3}])
 def test_a_wrong_recipe_is_refused(change):
-    with pytest.raises((ConfigError, Exception), match=r"."):
+    with pytest.raises(ConfigError):
         recipe(**change)

@@ -30,6 +30,8 @@ from starnet.models.registry import register
 
 LIMIT = 3.0
 """What readers say counts up to this, in units of the spread of their own training labels."""
+STEEPEST = 8.0
+"""Natural logarithm of the largest amplitude and length."""
 
 
 @dataclass(frozen=True)
@@ -182,10 +184,14 @@ class Kernel(nn.Module):
 
     def kernel(self, products: Tensor, squares: Tensor, i: int) -> Tensor:
         """Kernel (A, B) of a label from what `shapes` gives."""
-        out = self.constant[i].exp() + torch.tensordot(self.linear[i].exp(), products, dims=1)
-        scaled = (-2 * self.length[i]).exp()[:, None, None] * squares
+        constant, linear, smooth, length = (
+            p[i].clamp(-STEEPEST, STEEPEST)
+            for p in (self.constant, self.linear, self.smooth, self.length)
+        )
+        out = constant.exp() + torch.tensordot(linear.exp(), products, dims=1)
+        scaled = (-2 * length).exp()[:, None, None] * squares
         n = len(self.config.components)
-        for amplitude, part in zip(self.smooth[i].exp(), (scaled[:n], scaled[n:]), strict=False):
+        for amplitude, part in zip(smooth.exp(), (scaled[:n], scaled[n:]), strict=False):
             s = torch.sqrt(3 * part.sum(dim=0) + 1e-9)
             out = out + amplitude * (1 + s) * torch.exp(-s)
         return out

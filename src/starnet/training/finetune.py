@@ -18,19 +18,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from starnet._shipped import read_settings, shipped_names
 from starnet._version import __version__
 from starnet.artifact import Model, network_inputs
 from starnet.dataset import SpectraDataset
 from starnet.errors import ConfigError, TrainingError
-from starnet.models import Reader, build_network
+from starnet.models import Ensemble, Projection, Reader, build_network, gather
 from starnet.models.kernel import Kernel, reader_settings
 from starnet.preprocess import Pipeline
 from starnet.spectra import LabelScale
 from starnet.synthesis.emulator import Emulator
 from starnet.training.reader import ReaderRecipe, train_reader
+from starnet.training.recipe import Recipe
+from starnet.training.train import train_model
 
 Array = NDArray[Any]
 FEWEST = 30
@@ -62,6 +64,9 @@ class FineTuneRecipe:
         Stars that are used at all.
     network : mapping
         Settings of `KernelConfig`, without sizes and readers.
+    beside : mapping
+        Settings of a `Recipe`'s networks and training, for networks that see the real spectra
+        alone; their mean and the kernel's labels count alike. Empty for the kernel alone.
     iterations : int
         Of the search for amplitudes and lengths.
     rounds : int
@@ -77,6 +82,7 @@ class FineTuneRecipe:
     log10: tuple[str, ...] = ()
     select: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     network: Mapping[str, Any] = field(default_factory=dict)
+    beside: Mapping[str, Any] = field(default_factory=dict)
     iterations: int = 25
     rounds: int = 2
 
@@ -109,6 +115,20 @@ class FineTuneRecipe:
     def readers(self) -> list[ReaderRecipe]:
         """The recipe of the reader of each window."""
         return [self._reader(i, *window) for i, window in enumerate(self.windows)]
+
+    def plain(self) -> Recipe:
+        """The recipe of the networks beside the kernel."""
+        limits = {name: list(pair) for name, pair in self.select.items()}
+        return Recipe.from_dict(
+            {
+                "name": self.name,
+                "labels": self.labels,
+                "log10": self.log10,
+                "select": limits,
+                "preprocess": self.preprocess.to_dict(),
+                **self.beside,
+            }
+        )
 
     def _reader(self, i: int, start: int, stop: int) -> ReaderRecipe:
         select = {"transform": "SelectPixels", "ranges": [[start, stop]], "unit": "pixel"}
@@ -199,8 +219,13 @@ def fine_tune(
     assert isinstance(network, Kernel)
     network.set_features(inputs, networks)  # type: ignore[arg-type]
     left_out = fit_kernel(network, scale.forward(labels.values[rows]), recipe)
+    members: list[nn.Module] = [network]
+    if recipe.beside:
+        nothing = np.zeros(0, dtype=np.int64)
+        plain = train_model(dataset, recipe.plain(), rows=(rows, nothing, nothing), progress=False)
+        members.append(_two_channels(plain.model.network))
     return Model(
-        network=network,
+        network=gather(members).eval(),
         scale=scale,
         pipeline=recipe.preprocess,
         input_grid=dataset.grid,
@@ -209,6 +234,20 @@ def fine_tune(
         name=recipe.name,
         provenance=_provenance(dataset, recipe, readers, left_out),
     )
+
+
+def _two_channels(network: nn.Module) -> nn.Module:
+    """A projection, or an ensemble of them, that is fed flux and ivar and looks at flux."""
+    if isinstance(network, Ensemble):
+        return gather([_two_channels(member) for member in network.members])
+    if not isinstance(network, Projection):
+        raise ConfigError(
+            "Networks beside a kernel must be of the family projection; received "
+            f"{type(network).__name__}."
+        )
+    out = Projection(dataclasses.replace(network.config, n_channels=len(CHANNELS)))
+    out.load_state_dict(network.state_dict())
+    return out.eval()
 
 
 def fit_kernel(network: Kernel, targets: Array, recipe: FineTuneRecipe) -> Array:
