@@ -126,7 +126,7 @@ def run(
         if not len(rows):
             break
         some, now = stars[rows], state.take(rows)
-        step = solve_step(
+        step, cut = solve_step(
             now.curvature, now.gradient, now.damping, now.x, some.room, problem.bounds
         )
         bend = torch.einsum("bi,bij,bj->b", step, now.curvature, step)
@@ -135,8 +135,10 @@ def run(
         slack = NOISE * (now.loss + now.chi2) + 1e-3 * tolerance
         better = point.loss <= now.loss + slack
         ratio = torch.where(gain > 2 * slack, (now.loss - point.loss) / gain, 1.0)
-        damping = now.damping * _factor(ratio, better)
-        state.done[rows] = (gain < tolerance) | (damping > MOST_DAMPING)
+        astray = cut | (gain < -tolerance)  # bounds took the step where nothing is to be gained
+        better &= ~astray
+        damping = now.damping.clamp_min(FIRST_DAMPING * astray) * _factor(ratio, better)
+        state.done[rows] = ((gain < tolerance) & ~astray) | (damping > MOST_DAMPING)
         state.damping[rows] = damping.clamp_min(LEAST_DAMPING)
         state.iterations[rows] += 1
         if anew is None:

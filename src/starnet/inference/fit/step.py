@@ -10,6 +10,8 @@ from torch import Tensor
 STIFF = 1e9
 PASSES = 6
 TOUCH = 1e-6
+CUT = 0.01
+"""Part of a step below which it counts as cut by a facet."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +47,8 @@ class Bounds:
 
 def solve_step(
     hessian: Tensor, gradient: Tensor, damping: Tensor, x: Tensor, room: Tensor, bounds: Bounds
-) -> Tensor:
-    """Step (B, D) that lowers the quadratic model most and leaves no bound.
+) -> tuple[Tensor, Tensor]:
+    """Step (B, D) that lowers the quadratic model most and leaves no bound, and what is cut (B,).
 
     Bounds that the free step would cross are held, and it is solved again for the rest.
 
@@ -58,6 +60,11 @@ def solve_step(
     damping : Tensor (B,)
         Relative addition to the diagonal (Marquardt 1963).
     x, room : Tensor (B, D), (B, F)
+
+    Returns
+    -------
+    step, cut
+        Whether a facet cut the step to next to nothing: no sign of a minimum.
     """
     root = hessian.diagonal(dim1=1, dim2=2).clamp_min(1e-12).sqrt()  # (B, D): units of about 1
     matrix = hessian / (root[:, :, None] * root[:, None, :])
@@ -90,7 +97,9 @@ def solve_step(
                 at[rows] & ~worst | worst, gap[rows], bounds.normals,
             )
         )  # fmt: skip
-    return _shortened(torch.minimum(torch.maximum(step, -down), up), gap, bounds.normals)
+    step = torch.minimum(torch.maximum(step, -down), up)
+    share = _share(step, gap, bounds.normals)
+    return step * share[:, None], share < CUT
 
 
 def _held(
@@ -126,10 +135,10 @@ def _solve(matrix: Tensor, right: Tensor) -> Tensor:
     return torch.cholesky_solve(right[:, :, None], factor)[:, :, 0].nan_to_num(0.0, 0.0, 0.0)
 
 
-def _shortened(step: Tensor, gap: Tensor, normals: Tensor) -> Tensor:
-    """Steps cut where they meet a facet."""
+def _share(step: Tensor, gap: Tensor, normals: Tensor) -> Tensor:
+    """Part (B,) of each step that lies before the first facet it meets."""
     if not len(normals):
-        return step
+        return torch.ones_like(step[:, 0])
     along = step @ normals.T
     share = torch.where(along > gap.clamp_min(0) + TOUCH, gap.clamp_min(0) / along, 1.0)
-    return step * share.amin(1, keepdim=True)
+    return share.amin(1)
