@@ -111,6 +111,8 @@ def ship(
         ],
         "emulator": None,
     }
+    dataset_facts = model.provenance["dataset"]
+    model.provenance["dataset"] = {k: dataset_facts[k] for k in ("made", "versions")}
     model.save(folder, overwrite=True, half=True)
     print(f"{sum(f.stat().st_size for f in folder.iterdir()) / 1e6:.2f} MB in {folder.name}")
 
