@@ -76,6 +76,15 @@ def test_no_good_pixel_gives_finite_numbers(reader):
     assert (sigma > 0).all()
 
 
+def test_other_weights_are_used_at_once_also_inside_another_network(reader):
+    x = observed(reader, [0.2, -0.1, 0.05]).float()
+    holder = torch.nn.ModuleList([Reader(reader.config)])
+    holder[0].features(x)  # matrices are made for the weights of the beginning
+    holder.load_state_dict({f"0.{k}": v.float() for k, v in reader.state_dict().items()})
+    assert torch.allclose(holder[0].features(x), reader.float().features(x), atol=1e-3)
+    reader.double()
+
+
 def test_it_takes_flux_and_ivar_only():
     with pytest.raises(ConfigError, match="channels"):
         ReaderConfig(100, 2, n_channels=1)

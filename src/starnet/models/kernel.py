@@ -221,13 +221,6 @@ class Kernel(nn.Module):
         self.size.copy_(torch.cat(sizes).half())
         self.stars.copy_(((raw - self.middle) / self.size).half())
 
-    def load_state_dict(self, *args: object, **kwargs: object) -> object:  # type: ignore[override]
-        """As of every module; the readers make anew what follows from their components."""
-        out = super().load_state_dict(*args, **kwargs)  # type: ignore[arg-type]
-        for reader in self.readers:
-            reader.load_state_dict(reader.state_dict())
-        return out
-
 
 def reader_settings(reader: Reader, pixels: tuple[int, int]) -> dict[str, Any]:
     """A reader of these pixels as an entry of `KernelConfig.readers`."""

@@ -123,6 +123,7 @@ class Reader(nn.Module):
         self.bypass = nn.Linear(k + EXTRAS, config.n_labels, bias=False)
         nn.init.zeros_(self.bypass.weight)
         self._solver: tuple[Tensor, ...] | None = None
+        self.register_load_state_dict_post_hook(_forget)
 
     @torch.no_grad()
     def set_components(self, mean: Tensor, basis: Tensor, power: Tensor, weight: Tensor) -> None:
@@ -211,10 +212,11 @@ class Reader(nn.Module):
                 self._solver = (design, ridge, torch.linalg.inv(normal).to(design.dtype))
         return self._solver  # type: ignore[return-value]
 
-    def load_state_dict(self, *args: object, **kwargs: object) -> object:  # type: ignore[override]
-        """As of every module; what follows from the components is made anew."""
-        self._solver = None
-        return super().load_state_dict(*args, **kwargs)  # type: ignore[arg-type]
+
+def _forget(reader: nn.Module, _: object) -> None:
+    """What follows from the components is made anew after weights are loaded."""
+    assert isinstance(reader, Reader)
+    reader._solver = None
 
 
 def legendre(config: ReaderConfig) -> Tensor:
