@@ -30,8 +30,10 @@ def measured(key: str) -> dict[str, Any]:
     path = RESULTS / f"{key}.json"
     if not path.is_file():
         return {}
-    scatter = json.loads(path.read_text())["scatter"]
-    return {f"scatter at S/N {snr[1:]}": row for snr, row in scatter.items()}
+    figures = json.loads(path.read_text())
+    if "bias" in figures and "teff" in figures["bias"]:
+        return {name: figures[name] for name in ("bias", "scatter")}
+    return {f"scatter at S/N {snr[1:]}": row for snr, row in figures["scatter"].items()}
 
 
 def main() -> None:
@@ -57,9 +59,13 @@ def main() -> None:
         "failures": text["failures"],
     }
     provenance = {**model.provenance, "card": card}
-    dataclasses.replace(model, name=args.name, provenance=provenance).save(
-        out, overwrite=True, half=True
+    shipped = dataclasses.replace(
+        model,
+        name=args.name,
+        provenance=provenance,
+        error_floor=text.get("error_floor", {}),
     )
+    shipped.save(out, overwrite=True, half=True)
 
 
 if __name__ == "__main__":

@@ -227,6 +227,15 @@ BENCHMARKS = (
         {},
         ("n_files", "n_flagged"),
     ),
+    Benchmark(
+        "emulator-7",
+        "The optical model on MILES",
+        "Bias and robust scatter of labels of MILES stars (4,200-6,600 K, [Fe/H] −1.5 to 0.4) by "
+        "the shipped optical model, which was trained on synthetic spectra alone, and the scatter "
+        "over the quoted error. Teff in K, the others in dex.",
+        {},
+        tuple(f"{w}.{n}" for w in ("bias", "scatter") for n in ("teff", "logg", "fe_h")),
+    ),
 )
 
 

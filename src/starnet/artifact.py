@@ -8,7 +8,7 @@ bounds, and where it all came from. Nothing in it is code, and loading runs none
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,9 @@ class Model:
         masked; where no error is known, that of a signal to noise of 100).
     name : str
         What the model is called in tables and messages.
+    error_floor : mapping of label to float
+        Errors of labels that the network does not know of, measured on stars with known labels;
+        they are added to its own in squares.
     provenance : dict
         Data set, split, settings, versions and history of the training.
     """
@@ -67,6 +70,7 @@ class Model:
     input_frame: Frame
     channels: tuple[str, ...] = ("flux",)
     name: str = "starnet"
+    error_floor: Mapping[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -171,6 +175,7 @@ class Model:
             "input_frame": self.input_frame,
             "pipeline": self.pipeline.to_dict(),
             "channels": list(self.channels),
+            "error_floor": dict(self.error_floor),
             "network": config_to_dict(self.network.config),
             "provenance": self.provenance,
         }
@@ -199,6 +204,7 @@ def load_model(folder: str | Path) -> Model:
             input_frame=about["input_frame"],
             channels=tuple(about["channels"]),
             name=about["name"],
+            error_floor=about.get("error_floor", {}),
             provenance=about["provenance"],
         )
     except (KeyError, TypeError, ValueError, RuntimeError, StarNetError) as error:

@@ -75,3 +75,19 @@ def test_the_numbers_of_the_flags_never_change():
         "OUTSIDE_HULL": 256,
         "EMISSION": 512,
     }
+
+
+def test_a_floor_of_errors_is_added_in_squares_and_kept_with_the_model(tmp_path):
+    import dataclasses
+
+    from starnet.artifact import load_model
+    from starnet.inference import Predictor
+    from tests.inference import stand_ins
+
+    plain = stand_ins.model()
+    dataclasses.replace(plain, error_floor={plain.labels[0]: 100.0}).save(tmp_path / "m")
+    model = load_model(tmp_path / "m")
+    spectra = stand_ins.observed(stand_ins.labels_of(3))
+    own, floored = (Predictor(m).predict(spectra).labels.errors for m in (plain, model))
+    assert np.allclose(floored[:, 0], np.hypot(own[:, 0], 100.0))
+    assert np.allclose(floored[:, 1:], own[:, 1:])

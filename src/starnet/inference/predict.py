@@ -241,7 +241,9 @@ class Predictor:
             )
             values[rows] = self.model.scale.inverse(out[:, :n])
             if distributes:
-                errors[rows] = out[:, n:] * self.model.scale.inverse_derivative(out[:, :n])
+                own = out[:, n:] * self.model.scale.inverse_derivative(out[:, :n])
+                floor = [self.model.error_floor.get(name, 0.0) for name in self.model.labels]
+                errors[rows] = np.hypot(own, floor)
         return Labels(self.model.labels, values, errors)  # values that no star has become NaN
 
     def _flags(self, values: NDArray[Any], prepared: Spectra) -> NDArray[Any]:
