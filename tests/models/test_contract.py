@@ -78,7 +78,8 @@ def spectra(config, n=5, seed=0):
 
 
 def test_every_family_has_examples():
-    assert set(EXAMPLES) == set(families())
+    made_up = {name for name in families() if name.startswith("test-")}  # stand-ins of other tests
+    assert set(EXAMPLES) == set(families()) - made_up
 
 
 @every_network
