@@ -98,3 +98,16 @@ def test_what_cannot_be_compared_is_refused(emulator, truth):
     with pytest.raises(LabelError, match="as many labels"):
         against(emulator, truth[:3], stand_ins.observed(truth))
     assert len(against(emulator, truth[:0], stand_ins.observed(truth)[[]])) == 0
+
+
+def test_a_missing_abundance_does_not_keep_a_star_from_its_cycle(toy_emulator):
+    names = toy_emulator.labels
+    values = np.array([[5200.0, 2.5, -0.3, 1.5, -0.05, 0.15]] * 2)  # in the middle where missing
+    made = toy_emulator.synthesize(Labels(names, values), toy_emulator.grid)
+    spectra = made.spectra().replace(ivar=np.full((2, 600), 1e4))
+    values[1, 4] = np.nan
+    seen = cycle(Labels(names, values), spectra, toy_emulator)
+    assert np.isfinite(seen.chi2).all()
+    assert np.allclose(seen.chi2, seen.chi2[0], atol=0.1)
+    values[0, 1] = np.nan  # without log g there is none
+    assert np.isnan(cycle(Labels(names, values), spectra, toy_emulator).chi2[0])

@@ -187,12 +187,25 @@ def on_pixels(emulator: Emulator, grid: WavelengthGrid) -> Emulator:
         return emulator.on(WavelengthGrid(grid.wavelength, grid.medium, grid.chips))
 
 
+def _filled(labels: Labels, emulator: Emulator) -> Labels:
+    """Labels whose missing values, but of teff, logg and metallicity, are in the middle.
+
+    One that is missing would make all others missing in the products that follow.
+    """
+    middle = dict(zip(emulator.labels, 0.5 * (emulator.hull.low + emulator.hull.high), strict=True))
+    values = np.array(labels.values)
+    for j, name in enumerate(labels.names):
+        if name not in ("teff", "logg", "fe_h", "m_h"):
+            values[~np.isfinite(values[:, j]), j] = middle.get(name, 0.0)
+    return Labels(labels.names, values, specs=labels.specs)
+
+
 def _block(
     labels: Labels, spectra: Spectra, emulator: Emulator, reached: Array, keep: bool
 ) -> dict[str, Any]:
     import torch
 
-    own = emulator.own(labels)
+    own = emulator.own(_filled(labels, emulator))
     finite: Array = np.all(np.isfinite(own[:, :3]), axis=1)
     middle = 0.5 * (emulator.hull.low + emulator.hull.high)
     own = np.where(np.isfinite(own) & finite[:, None], own, middle)
