@@ -44,7 +44,7 @@ def main() -> None:
     result = json.loads((RESULTS / "emulator-3.json").read_text())
     if "swaps" not in result:
         raise SystemExit("emulator-3.json has no swaps; run emulator_3_real.py with --swaps first.")
-    real(result["swaps"]).savefig(FIGURE, dpi=150)
+    real(result["swaps"]).savefig(FIGURE, dpi=110)
     print(f"wrote {FIGURE.relative_to(ROOT)}")
 
 
