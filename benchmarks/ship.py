@@ -19,6 +19,7 @@ import yaml
 from _record import RESULTS
 from starnet.artifact import load_model
 from starnet.synthesis.emulator import Emulator
+from starnet.training.emulate import portable
 
 HERE = Path(__file__).resolve().parent
 SHIPPED = HERE.parent / "src" / "starnet" / "shipped"
@@ -47,7 +48,10 @@ def main() -> None:
     if args.kind == "emulators":
         emulator = Emulator.load(args.folder)
         card = {**emulator.card, "failures": text["failures"]}
-        dataclasses.replace(emulator, card=card).save(out, overwrite=True, half=True)
+        about = dict(emulator.provenance)
+        about["library"] = portable(about["library"])
+        shipped = dataclasses.replace(emulator, card=card, provenance=about)
+        shipped.save(out, overwrite=True, half=True)
         return
     model = load_model(args.folder)
     bounds = zip(model.labels, model.scale.low, model.scale.high, strict=True)

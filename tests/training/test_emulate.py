@@ -14,6 +14,7 @@ from starnet.training.emulate import (
     EmulatorRecipe,
     emulator_recipes,
     load_emulator_recipe,
+    portable,
     train_emulator,
 )
 from starnet.training.emulator import EmulatorTraining, components_of, fit_emulator
@@ -57,6 +58,14 @@ def test_an_emulator_learns_its_library(library, toy_emulator):
     assert made.hull.low[0] == 4200
     assert not made.hull.contains(np.array([[5000, 3.0, -0.5, 1.5, 0.3, 0.0]])).any()
     assert made.grid.matches(library.grid)
+
+
+def test_provenance_names_no_place_of_one_machine():
+    library = {
+        "command": "starnet synth p --out /home/me/l.zarr",
+        "plan": {"n": 3, "engine": {"name": "lte", "physics": "/home/me/physics"}},
+    }
+    assert portable(library) == {"plan": {"n": 3, "engine": {"name": "lte"}}}
 
 
 def test_components_are_the_strongest_ones(toy_emulator):

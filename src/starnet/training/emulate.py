@@ -19,6 +19,7 @@ from starnet._shipped import read_settings, shipped_names
 from starnet._version import __version__
 from starnet.dataset import SpectraDataset, split_by_star
 from starnet.errors import ConfigError, TrainingError
+from starnet.library.engine import without_places
 from starnet.synthesis.emulator import Emulator
 from starnet.synthesis.emulator.hull import LabelHull
 from starnet.training.emulator import EmulatorTraining, fit_emulator
@@ -232,8 +233,14 @@ def _provenance(library: SpectraDataset, recipe: EmulatorRecipe) -> dict[str, An
     return {
         "starnet_version": __version__,
         "recipe": recipe.to_dict(),
-        "library": library.provenance,
+        "library": portable(library.provenance),
     }
+
+
+def portable(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Provenance of a library without the command and the places of one machine's files."""
+    kept = {name: value for name, value in provenance.items() if name != "command"}
+    return dict(without_places(kept))
 
 
 def _folder() -> Any:
