@@ -3,6 +3,7 @@
 from starnet.inference.choose import Chooser, load_all, load_predictor, shipped_models
 from starnet.inference.cycle import Cycle, cycle
 from starnet.inference.flags import MEANINGS, LabelFlag, flag_words, legend
+from starnet.inference.posterior import LabelPosterior, MixturePosterior, SampledPosterior
 from starnet.inference.predict import Prediction, Predictor
 from starnet.inference.velocity import Velocities, measure_velocity, to_rest
 
@@ -11,8 +12,11 @@ __all__ = [
     "Chooser",
     "Cycle",
     "LabelFlag",
+    "LabelPosterior",
+    "MixturePosterior",
     "Prediction",
     "Predictor",
+    "SampledPosterior",
     "Velocities",
     "cycle",
     "flag_words",
