@@ -14,12 +14,12 @@ from starnet.demo import run as run_module
 from starnet.demo import run_demo, write_report
 from starnet.demo.files import write_apstar
 from starnet.demo.lines import brackett, line_names
-from starnet.demo.page import Page
 from starnet.errors import ConfigError, ModelError, OutputError, StarNetError
 from starnet.inference import LabelFlag, Predictor
 from starnet.library import draw
 from starnet.models import build_network
 from starnet.models.emulator import EmulatorConfig, EmulatorNetwork
+from starnet.plots.page import Page
 from starnet.preprocess import ChipMedian, InterpolateMasked, Pipeline
 from starnet.spectra import Labels, LabelScale
 from starnet.surveys import read_file

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 
 from starnet._version import __version__
 from starnet.demo import figures
-from starnet.demo.page import Page
 from starnet.demo.run import DemoResult
 from starnet.evaluate import residual_table, robust_scatter
 from starnet.inference import LabelFlag
 from starnet.plots import label_name
+from starnet.plots.page import Page
 from starnet.spectra import label_spec
 
 PACKAGES = ("numpy", "scipy", "astropy", "torch", "matplotlib")
