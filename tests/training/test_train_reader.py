@@ -39,7 +39,8 @@ def parts(toy_emulator):
     views = Views(toy_emulator, observer(), PIXELS, Sight(spreads=2), seed=1)
     torch.manual_seed(0)
     settings = {"family": "reader", "n_pixels": 560, "n_labels": 2, "n_channels": 2}
-    network = build_network({**settings, "components": 4, "hidden": [8], "chips": CHIPS})
+    sizes = {"components": 4, "hidden": [8], "chips": CHIPS}
+    network = build_network({**settings, **sizes, "chip_snr": True, "repeats": True})
     rng = np.random.default_rng(0)
     labels = rng.uniform(toy_emulator.hull.low, toy_emulator.hull.high, (200, 6))
     with torch.no_grad():
@@ -63,8 +64,10 @@ def test_matrices_say_what_pixels_say(parts):
         Views(emulator, observer(), PIXELS, Sight(spreads=2), 5),
         np.random.default_rng([9, 1]),
     )
+    shared = None
     for j in range(4):
-        rows = views.draw()
+        shared = views.star() if j % 2 == 0 else shared  # two visits of one star
+        rows = views.draw(shared)
         star = numbers[rng.integers(len(numbers))].numpy()
         factor, added, sigma, mask = seen_by(views, 1 + rows[0] + star @ rows[1:], f"9-{j}", rng)
         flux = (1 + rows[0] + numbers[7].numpy() @ rows[1:]) * factor + added

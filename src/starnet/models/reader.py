@@ -26,6 +26,8 @@ from starnet.models.registry import register
 
 EXTRAS = 2
 """Inputs of the dense layers beside the components: log10 of the signal to noise, masked part."""
+MEDIAN_SQUARE = 0.4549364
+"""Median of the square of a normal number."""
 HEAVIEST = 2.0
 """Largest weight of a pixel, in units of the median one."""
 
@@ -58,6 +60,14 @@ class ReaderConfig:
         ``reject_floor`` of the continuum is added to the quoted error in squares, have no weight
         from then on: they are bad pixels that no mask tells of. 0 keeps all.
     reject_floor : float
+    noise_floor : float
+        Where the residuals of a chip are larger than its quoted errors let one expect, these are
+        taken to be that much larger (never smaller); differences up to this fraction of the
+        continuum are put down to the components instead. 0 believes every quoted error.
+    chip_snr : bool
+        Tell the dense layers the signal to noise of each chip, too.
+    repeats : bool
+        Also learn by how much labels scatter among visits of one star.
     """
 
     n_pixels: int
@@ -72,6 +82,14 @@ class ReaderConfig:
     iterations: int = 8
     reject: float = 5.0
     reject_floor: float = 0.02
+    noise_floor: float = 0.0
+    chip_snr: bool = False
+    repeats: bool = False
+
+    @property
+    def n_features(self) -> int:
+        """What the dense layers see: components, and `EXTRAS` or more."""
+        return self.components + EXTRAS + (len(self.chips) if self.chip_snr else 0)
 
     def __post_init__(self) -> None:
         chips = tuple((int(a), int(b)) for a, b in self.chips) or ((0, self.n_pixels),)
@@ -117,11 +135,12 @@ class Reader(nn.Module):
         self.register_buffer("power", torch.ones(k))  # standard deviation of each component
         self.register_buffer("weight", torch.ones(p))  # of a pixel, on average
         self.register_buffer("legendre", legendre(config), persistent=False)  # (Q, P)
-        sizes = (k + EXTRAS, *config.hidden)
+        sizes = (config.n_features, *config.hidden)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
         self.head = nn.Linear(sizes[-1], 2 * config.n_labels)
-        self.bypass = nn.Linear(k + EXTRAS, config.n_labels, bias=False)
+        self.bypass = nn.Linear(config.n_features, config.n_labels, bias=False)
         nn.init.zeros_(self.bypass.weight)
+        self.repeat_head = nn.Linear(sizes[-1], config.n_labels) if config.repeats else None
         self._solver: tuple[Tensor, ...] | None = None
         self.register_load_state_dict_post_hook(_forget)
 
@@ -141,7 +160,7 @@ class Reader(nn.Module):
         """
         for name, value in (("mean", mean), ("basis", basis), ("power", power), ("weight", weight)):
             getattr(self, name).copy_(value)
-        self._solver = None
+        _forget(self, None)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scaled labels (B, L) of flux and inverse variance (B, 2, P)."""
@@ -151,42 +170,95 @@ class Reader(nn.Module):
         """Mean and standard deviation of each scaled label, (B, L) both."""
         return self.read(self.features(x))
 
-    def read(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation (B, L) of features (B, K + 2)."""
+    def read(self, features: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (B, L) of features (B, F), and of their hidden layer."""
+        hidden = self.hidden(features) if hidden is None else hidden
+        mean, width = self.head(hidden).chunk(2, dim=1)
+        return mean + self.bypass(features), functional.softplus(width - 2.0) + 1e-4
+
+    def hidden(self, features: Tensor) -> Tensor:
+        """The last hidden layer (B, H) of features (B, F)."""
         hidden = features
         for i, layer in enumerate(self.layers):
             out = functional.silu(layer(hidden))
             widths = self.config.hidden
             hidden = hidden + out if i and widths[i] == widths[i - 1] else out
-        mean, width = self.head(hidden).chunk(2, dim=1)
-        return mean + self.bypass(features), functional.softplus(width - 2.0) + 1e-4
+        return hidden
+
+    def embed(self, x: Tensor) -> Tensor:
+        """The last hidden layer (B, H) of flux and ivar (B, 2, P)."""
+        return self.hidden(self.features(x))
+
+    def repeated(self, hidden: Tensor) -> Tensor:
+        """Standard deviation (B, L) of the means among visits of a star, of a hidden layer (B, H).
+
+        Raises
+        ------
+        ConfigError
+            If the reader has not learnt it (``repeats``).
+        """
+        if self.repeat_head is None:
+            raise ConfigError("This reader has not learnt how its labels scatter among visits.")
+        return functional.softplus(self.repeat_head(hidden) - 2.0) + 1e-4
 
     def features(self, x: Tensor) -> Tensor:
-        """What the dense layers see of flux and ivar (B, 2, P): (B, K + 2)."""
+        """What the dense layers see of flux and ivar (B, 2, P): (B, F)."""
+        return self.fitted(*self.normalised(x))
+
+    def fitted(self, flux: Tensor, ivar: Tensor) -> Tensor:
+        """Features (B, F) of flux over continuum and its inverse variance, (B, P) both."""
+        weight, snr = _relative(ivar)
+        numbers = self._solve(flux, weight, self.config.iterations)
+        return self.as_features(numbers[:, : self.config.components], snr, weight)
+
+    def normalised(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Flux over continuum and its inverse variance (B, P), 0 at pixels that are rejected."""
         flux, ivar = x[:, 0], x[:, 1].clamp_min(0)
         flux = torch.where(ivar > 0, flux, torch.ones_like(flux))
         k = self.config.components
-        for _ in range(self.config.passes - 1):
+        for turn in range(self.config.passes - 1):
             found = self._solve(flux, _relative(ivar)[0], self.config.iterations // 2)
             shape = (1 + found[:, k:] @ self.legendre).clamp_min(0.05)
             flux, ivar = flux / shape, ivar * shape**2
+            residual = flux - self.mean - found[:, :k] @ self.basis
             if self.config.reject:
-                model = self.mean + found[:, :k] @ self.basis
-                ivar = torch.where(self.outlying(flux - model, ivar), 0.0, ivar)
-        weight, snr = _relative(ivar)
-        numbers = self._solve(flux, weight, self.config.iterations)
-        return self.as_features(numbers[:, :k], snr, weight)
+                ivar = torch.where(self.outlying(residual, ivar), 0.0, ivar)
+            if self.config.noise_floor and turn == self.config.passes - 2:
+                ivar = ivar / self.excess(residual, ivar)
+        return flux, ivar
 
     def outlying(self, residual: Tensor, ivar: Tensor) -> Tensor:
         """Which pixels (B, P) are too far off to be noise."""
         limit = self.config.reject**2 * (1 / ivar.clamp_min(1e-12) + self.config.reject_floor**2)
         return (residual.square() > limit) & (ivar > 0)
 
+    def excess(self, residual: Tensor, ivar: Tensor) -> Tensor:
+        """How much larger the variance of each pixel (B, P) is than quoted; alike in a chip."""
+        known = torch.where(ivar > 0, ivar, torch.nan)
+        out = torch.ones_like(ivar)
+        for a, b in self.config.chips:
+            found = (residual[:, a:b].square() * known[:, a:b]).nanmedian(dim=1).values
+            own = known[:, a:b].nanmedian(dim=1).values
+            ratio = found / MEDIAN_SQUARE - self.config.noise_floor**2 * own
+            out[:, a:b] = torch.nan_to_num(ratio, nan=1.0).clamp(1.0, 1e4)[:, None]
+        return out
+
     def as_features(self, numbers: Tensor, snr: Tensor, weight: Tensor) -> Tensor:
         """Components (B, K), signal to noise (B,) and weights (B, P) as the dense layers like."""
-        masked = (weight <= 0).to(numbers.dtype).mean(dim=1)
-        extra = torch.stack([torch.log10(snr.clamp(1.0, 1e4)) - 2, masked], dim=1)
-        return torch.cat([numbers / self.power, extra], dim=1)
+        return torch.cat([numbers / self.power, self.extras(snr, weight)], dim=1)
+
+    def extras(self, snr: Tensor, weight: Tensor) -> Tensor:
+        """What the dense layers see beside components: of signal to noise (B,), weights (B, P).
+
+        log10 of the signal to noise less 2, the masked part, and log10 of the information in each
+        chip over that of a chip whose pixels all have the median weight.
+        """
+        masked = (weight <= 0).to(weight.dtype).mean(dim=1)
+        extra = [torch.log10(snr.clamp(1.0, 1e4)) - 2, masked]
+        if self.config.chip_snr:
+            for a, b in self.config.chips:
+                extra.append(0.5 * torch.log10(weight[:, a:b].mean(dim=1).clamp(1e-3, 1e3)))
+        return torch.stack(extra, dim=1)
 
     def _solve(self, flux: Tensor, weight: Tensor, iterations: int) -> Tensor:
         """Components and continuum (B, K + Q) that fit flux (B, P) best, by conjugate gradients."""

@@ -106,10 +106,9 @@ class Views:
         width = float(np.clip(width, narrowest(self.emulator.grid, grid), 1.5))
         return decoder_matrix(self.emulator.grid, grid, width)[self.pixels].astype(np.float32)
 
-    def draw(self) -> Array:
-        """Mean - 1 and components (1 + E, P) with a drawn broadening, velocity and spread."""
+    def star(self) -> tuple[Array, Array]:
+        """What all visits of a star share: its broadening, and what the physics gets wrong (P,)."""
         rng, sight = self.rng, self.sight
-        shift = self.observer.rv_sigma * rng.standard_normal() / self.step
         vmac = rng.uniform(*sight.vmac)
         low, high = sight.vsini
         vsini = low + (high - low) * rng.uniform() * (1.0 if rng.uniform() < 0.25 else 1 / 3)
@@ -117,13 +116,22 @@ class Views:
         impulse[0, 128] = 1.0
         kernel = broaden(impulse, _stub(self.emulator.grid), vsini=vsini, vmac=vmac)[0]
         transfer = np.fft.rfft(np.roll(np.pad(kernel, (0, self.size - 257)), -128))
+        return transfer, self._line_errors()
+
+    def draw(self, star: tuple[Array, Array] | None = None) -> Array:
+        """Mean - 1 and components (1 + E, P) in a visit, with a drawn velocity and line spread.
+
+        The visit is of a star as `star` gives it, or of a new one.
+        """
+        transfer, wrong = star or self.star()
+        shift = self.observer.rv_sigma * self.rng.standard_normal() / self.step
         frequency = np.arange(transfer.size) / self.size
         transfer = transfer * np.exp(-2j * np.pi * frequency * shift)
         seen = np.fft.irfft(self.spectra * transfer.astype(np.complex64), self.size, axis=1)
-        matrix = self.matrices[rng.integers(len(self.matrices))]
+        matrix = self.matrices[self.rng.integers(len(self.matrices))]
         n = self.emulator.grid.n_pixels
         rows = np.asarray((matrix @ seen[:, :n].T.astype(np.float32)).T)
-        return np.ascontiguousarray(rows * self._line_errors())
+        return np.ascontiguousarray(rows * wrong)
 
     def _line_errors(self) -> Array:
         size, width = self.pixels.size, self.sight.line_width
@@ -154,6 +162,9 @@ def _stub(grid: WavelengthGrid) -> WavelengthGrid:
 class Conditions:
     """J sets of circumstances, as the dense layers of a reader meet them.
 
+    Sets 2 i and 2 i + 1 are two visits of one star: its broadening, and what is wrong in the
+    physics of its lines, are the same.
+
     Attributes
     ----------
     offset : tensor (J, K)
@@ -161,8 +172,8 @@ class Conditions:
         From the emulator's E numbers to the K components that the reader fits.
     noise : tensor (J, K, K)
         What standard normal numbers are multiplied with.
-    extra : tensor (J, 2)
-        log10 of the signal to noise less 2, and the masked fraction.
+    extra : tensor (J, F - K)
+        What the dense layers see beside components; see `Reader.extras`.
     """
 
     offset: Tensor
@@ -174,7 +185,7 @@ class Conditions:
         return len(self.offset)
 
     def features(self, which: Tensor, numbers: Tensor, generator: torch.Generator) -> Tensor:
-        """Features (G * S, K + 2) of stars with emulator's numbers (G, S, E) in G of the sets."""
+        """Features (G * S, F) of stars with emulator's numbers (G, S, E) in G of the sets."""
         white = torch.randn(*numbers.shape[:2], self.noise.shape[2], generator=generator)
         seen = torch.baddbmm(self.offset[which][:, None], numbers, self.gain[which].float())
         seen = torch.baddbmm(seen, white, self.noise[which].float())
@@ -191,7 +202,7 @@ def draw_conditions(
     seed: int,
     progress: Callable[[int], None] | None = None,
 ) -> Conditions:
-    """n sets of circumstances.
+    """n sets of circumstances, in pairs.
 
     Parameters
     ----------
@@ -209,9 +220,10 @@ def draw_conditions(
     wide, prior = design.double(), ridge.double()
     k = reader.config.components
     rng = np.random.default_rng([seed, 1])
-    parts = []
-    for j in range(n):
-        rows = views.draw()
+    parts, shared = [], None
+    for j in range(2 * ((n + 1) // 2)):
+        shared = views.star() if j % 2 == 0 else shared
+        rows = views.draw(shared)
         star = numbers[rng.integers(len(numbers))].numpy()
         flux = 1 + rows[0] + star @ rows[1:]
         factor, added, sigma, mask = seen_by(views, flux, f"{seed}-{j}", rng)
@@ -231,7 +243,8 @@ def draw_conditions(
         covariance = torch.cholesky_solve(half.T, lower)[:k, :k]
         covariance = covariance / torch.outer(reader.power, reader.power).double()
         root = torch.linalg.cholesky(covariance + 1e-9 * torch.eye(k))
-        extra = torch.tensor([0.5 * np.log10(middle) - 2, float(mask.mean())])
+        snr = torch.tensor([middle**0.5])
+        extra = reader.extras(snr, torch.where(torch.from_numpy(mask), 0.0, weight)[None])[0]
         parts.append((found[:, 0].float(), found[:, 1:].T.half(), root.T.half(), extra.float()))
         if progress:
             progress(j + 1)

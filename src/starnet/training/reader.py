@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import Progress
 from torch import Tensor
+from torch.nn import functional
 
 from starnet._shipped import read_settings, shipped_names
 from starnet._version import __version__
@@ -244,7 +245,11 @@ def _blurred(values: Array, blur: Mapping[str, float], emulator: Emulator) -> Ar
         some = [n for n in emulator.labels if n.endswith("_fe")] if name == "x_fe" else [name]
         for one in some:
             width[emulator.labels.index(one)] = sigma
-    return values + width * rng.standard_normal(values.shape)
+    low, high = emulator.hull.low, emulator.hull.high
+    far = values + width * rng.standard_normal(values.shape)
+    inside = low + np.abs((far - high) % (2 * (high - low)) - (high - low))  # as between mirrors
+    mirrored = np.array([name.endswith("_fe") for name in emulator.labels])
+    return np.where(mirrored, inside, far)
 
 
 def _take_over(network: Reader, start: Model) -> None:
@@ -265,7 +270,11 @@ def _take_over(network: Reader, start: Model) -> None:
             f"The model {start.name!r} cannot be gone on from: its network has other sizes, or is "
             "no reader."
         )
-    network.load_state_dict(old.state_dict())
+    fresh = network.state_dict()
+    for name, value in old.state_dict().items():  # inputs that it did not have count for nothing
+        missing = [a - b for a, b in zip(fresh[name].shape, value.shape, strict=True)]
+        fresh[name] = functional.pad(value, (0, missing[-1])) if any(missing) else value
+    network.load_state_dict(fresh)
 
 
 @torch.no_grad()
@@ -296,19 +305,28 @@ def _loss(
     targets: Tensor,
     settings: ReaderTraining,
 ) -> Loss:
-    """The loss of a step: new stars, in some of the circumstances."""
-    groups, size = settings.together, settings.batch_size // settings.together
+    """The loss of a step: new stars, each in two visits of a pair of circumstances."""
+    groups = max(settings.together // 2, 1)
+    size = settings.batch_size // (2 * groups)
     e = emulator.network.config.components
     error = settings.emulator_error * math.sqrt(emulator.network.config.n_pixels / e)
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(stars), (groups * size,), generator=generator)
-        which = torch.randint(len(conditions), (groups,), generator=generator)
+        pair = 2 * torch.randint(len(conditions) // 2, (groups,), generator=generator)
         with torch.no_grad():
             numbers = emulator.network.coefficients(stars[rows])
             numbers = numbers + error * torch.randn(numbers.shape, generator=generator)
-            features = conditions.features(which, numbers.view(groups, size, e), generator)
-        return likelihood(*network.read(features), targets[rows], step / settings.steps)
+            numbers = numbers.view(groups, size, e)
+            features = [conditions.features(pair + i, numbers, generator) for i in (0, 1)]
+        hidden = network.hidden(torch.cat(features))
+        mean, sigma = network.read(torch.cat(features), hidden)
+        total = likelihood(mean, sigma, targets[rows].repeat(2, 1), step / settings.steps)
+        if network.repeat_head is not None:
+            first, second = mean.detach().chunk(2)
+            spread = network.repeated(hidden.detach()).square().view(2, *first.shape).sum(dim=0)
+            total = total + likelihood(first, spread.sqrt(), second, 1.0)
+        return total
 
     return loss
 
