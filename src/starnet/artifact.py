@@ -105,7 +105,8 @@ class Model:
         """Spectra brought to the frame and grid that the model reads, as far as they reach.
 
         Observed spectra are shifted to rest by their own velocities (``meta["rv"]``) and
-        resampled; pixels that they do not cover are masked. Line spreads are left as they are.
+        resampled, with errors that are right for lines and bands (`Resample`, ``independent``);
+        pixels that they do not cover are masked. Line spreads are left as they are.
 
         Raises
         ------
@@ -117,7 +118,7 @@ class Model:
         if self.input_frame == "rest":
             spectra = ToRest()(spectra)
         spectra.require(frame=self.input_frame)
-        return Resample(self.input_grid)(spectra)
+        return Resample(self.input_grid, independent=True)(spectra)
 
     def check(self, grid: WavelengthGrid, frame: Frame) -> None:
         """Refuse a grid or frame that the model was not trained for; see `prepare`."""

@@ -163,3 +163,19 @@ def test_the_line_spread_travels_along():
         out.grid.lsf.fwhm_at(new.wavelength), 1 + (new.wavelength - 5000) / 399, rtol=1e-9
     )
     assert Resample(new)(spectra_on(FINE)).grid.lsf is None
+
+
+@settings(max_examples=20, deadline=None)
+@given(step=st.floats(0.3, 3.0), start=st.floats(5010, 5012))
+def test_errors_as_if_independent_are_right_for_sums(step, start):
+    target = WavelengthGrid.linear(start, step, int(300 / step), "vacuum")
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((400, FINE.n_pixels)) * 0.1
+    spectra = Spectra(FINE, 1 + noise, np.full(noise.shape, 100.0))
+    out = Resample(target, independent=True)(spectra)
+    sums, expected = out.flux.sum(axis=1).std(), np.sqrt((1 / out.ivar[0]).sum())
+    assert sums == pytest.approx(expected, rel=0.12)
+    own = Resample(target)(spectra)
+    np.testing.assert_array_equal(own.flux, out.flux)
+    pixel = own.flux[:, 20:-20].std(axis=0)
+    np.testing.assert_allclose(np.median(pixel * np.sqrt(own.ivar[0, 20:-20])), 1, rtol=0.05)

@@ -50,8 +50,19 @@ class PixelMatrix:
         """With the squares that variances need."""
         return cls(weights, weights.multiply(weights).tocsr())
 
-    def apply(self, spectra: Spectra, max_masked: float) -> dict[str, Array]:
-        """Flux, ivar and mask (N, Q) of the new pixels."""
+    def apply(
+        self, spectra: Spectra, max_masked: float, independent: bool = False
+    ) -> dict[str, Array]:
+        """Flux, ivar and mask (N, Q) of the new pixels.
+
+        With ``independent`` their errors are those with which sums over many pixels come out
+        right when the pixels are taken as independent, which they no longer are:
+
+            var_t = sum_s W_ts C_s var_s / sum_s W_ts,   C_s = sum_t W_ts.
+        """
+        shares = self.squares
+        if independent:
+            shares = self.weights.multiply(self.weights.sum(axis=0)[None]).tocsr()
         shape = len(spectra), self.weights.shape[0]  # type: ignore[index]
         out = {
             "flux": np.zeros(shape, np.float32),
@@ -60,11 +71,19 @@ class PixelMatrix:
         }
         for rows in row_blocks(len(spectra)):
             flux, ivar, mask = (v[rows] for v in (spectra.flux, spectra.ivar, spectra.mask))
-            new = self._block(flux, ivar, mask, max_masked)
+            new = self._block(flux, ivar, mask, max_masked, shares, 1 if independent else 2)
             out["flux"][rows], out["ivar"][rows], out["mask"][rows] = new
         return out
 
-    def _block(self, flux: Array, ivar: Array, mask: Array, max_masked: float) -> tuple[Array, ...]:
+    def _block(
+        self,
+        flux: Array,
+        ivar: Array,
+        mask: Array,
+        max_masked: float,
+        shares: csr_array,
+        power: int,
+    ) -> tuple[Array, ...]:
         good = np.ascontiguousarray(~mask.T, dtype=float)  # (P, R)
         weight = self.weights @ good
         some = weight > 0
@@ -74,5 +93,5 @@ class PixelMatrix:
         precision = np.zeros_like(new)
         if ivar.any():
             var = variance(ivar, mask).T.astype(float)
-            precision = inverse((self.squares @ var) * scale * scale)
+            precision = inverse((shares @ var) * scale**power)
         return new.T, precision.T, bad.T

@@ -48,6 +48,11 @@ class Resample(Transform):
     min_coverage : float
         Fraction of the new grid that the old one must cover. By default any overlap will do, and
         pixels that are not covered are masked.
+    independent : bool
+        The noise of new pixels is correlated. False: their errors are each pixel's own. True:
+        they are those with which sums over many pixels (a line, a band) have the right error when
+        pixels are taken as independent, as fits and networks do: with ``C_s = sum_t d_ts / width``,
+        ``var_t = sum_s d_ts C_s var_s / sum_s d_ts``.
 
     Raises
     ------
@@ -58,6 +63,7 @@ class Resample(Transform):
     grid: WavelengthGrid
     max_masked: float = 0.5
     min_coverage: float = 0.0
+    independent: bool = False
 
     def __post_init__(self) -> None:
         require(isinstance(self.grid, WavelengthGrid), self, "grid must be a grid", self.grid)
@@ -93,7 +99,9 @@ class Resample(Transform):
         if source.matches(self.grid, tolerance=SAME):
             return spectra.replace(grid=grid)
         matrix, _ = _overlaps(ByValue.of(source), ByValue.of(self.grid))
-        return spectra.replace(grid=grid, **matrix.apply(spectra, self.max_masked))
+        return spectra.replace(
+            grid=grid, **matrix.apply(spectra, self.max_masked, self.independent)
+        )
 
 
 @lru_cache(maxsize=16)
