@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from starnet.errors import ConfigError
+from starnet.errors import ConfigError, ModelError
 from starnet.models import Kernel, KernelConfig, Reader, ReaderConfig
 from starnet.models.kernel import reader_settings
 from starnet.training.finetune import (
@@ -57,14 +57,14 @@ def fitted(spectra):
 
 
 def test_a_kernel_learns_what_can_be_learnt(fitted, spectra):
-    left_out = fitted[1]
+    left_out = fitted[1].mean
     off = np.std(left_out - spectra[1], axis=0)
     assert off[0] < 0.15
     assert 0.2 < off[1] < 0.45, "noise of labels is neither learnt nor in the way"
 
 
 def test_each_star_is_predicted_by_the_others(fitted, spectra):
-    network, left_out = fitted
+    network, left_out = fitted[0], fitted[1].mean
     with torch.no_grad():
         seen = network(torch.from_numpy(spectra[0])).numpy()
     assert np.std(seen - spectra[1], axis=0)[1] < np.std(left_out - spectra[1], axis=0)[1]
@@ -91,3 +91,99 @@ def test_a_recipe_survives_json():
 def test_a_wrong_recipe_is_refused(change):
     with pytest.raises(ConfigError):
         recipe(**change)
+
+
+def spreading(spectra, rows=slice(None)):
+    """An untrained kernel that keeps variances, of some of the stars."""
+    inputs = spectra[0][rows]
+    config = KernelConfig(
+        PIXELS, 2, n_stars=len(inputs), scales=(0.0, 8.0), components=(5, 6), spread=True
+    )
+    network = Kernel(config).eval()
+    network.set_features(inputs, [])
+    return network
+
+
+def test_the_variance_is_that_of_a_gaussian_process(spectra):
+    """As scikit-learn's textbook formula has it, by brute force."""
+    network = spreading(spectra, slice(40))
+    fit_kernel(network, spectra[1][:40], recipe())
+    x = torch.from_numpy(spectra[0][30:])
+    with torch.no_grad():
+        mean, variance, noise = network.mean_and_variance(x)
+        new, own = network.features(x), network.stars
+        for i in range(2):
+            near, far, self = (
+                network.kernel(*network.shapes(a, b), i).double()
+                for a, b in ((new, own), (own, own), (new, new))
+            )
+            whole = far + torch.diag(1 / network.precision[i].double())
+            expected = (self - near @ torch.linalg.solve(whole, near.T)).diagonal()
+            np.testing.assert_allclose(variance[:, i], expected, rtol=0.02, atol=1e-5)
+        np.testing.assert_allclose(mean, network(x), atol=1e-5)
+    assert 0.3**2 / 4 < noise[1] * np.var(spectra[1][:, 1]) < 0.3**2 * 4
+    assert noise[0] < noise[1]
+
+
+def test_the_variance_grows_away_from_the_stars(spectra):
+    network = spreading(spectra)
+    fit_kernel(network, spectra[1], recipe())
+    strange = spectra[0][:5].copy()
+    strange[:, 0] = strange[:, 0] ** 6
+    with torch.no_grad():
+        near = network.mean_and_variance(torch.from_numpy(spectra[0]))[1]
+        far = network.mean_and_variance(torch.from_numpy(strange))[1]
+    assert far.min(dim=0).values.gt(near.median(dim=0).values).all()
+
+
+def test_errors_left_out_are_as_large_as_said(spectra):
+    out = fit_kernel(spreading(spectra), spectra[1], recipe())
+    z = (spectra[1] - out.mean) / np.sqrt(out.variance + out.noise)
+    assert 0.7 < np.std(z[:, 1]) < 1.4
+    assert np.std(z[:, 0]) < 1.4
+
+
+def test_a_star_without_a_label_counts_for_the_other(spectra):
+    targets = spectra[1].copy()
+    targets[:20, 1] = np.nan
+    network, without = spreading(spectra), spreading(spectra)
+    out = fit_kernel(network, targets, recipe())
+    assert np.isnan(out.mean[:20, 1]).all()
+    assert np.isfinite(out.mean[:, 0]).all()
+    assert torch.all(network.precision[1, :20] == 0)
+    fit_kernel(without, spectra[1], recipe())
+    x = torch.from_numpy(spectra[0])
+    with torch.no_grad():
+        mean, variance, _ = network.mean_and_variance(x)
+        assert torch.isfinite(mean).all()
+        assert variance[:20, 1].mean() > without.mean_and_variance(x)[1][:20, 1].mean()
+
+
+def test_known_errors_of_labels_weigh_the_stars(spectra, rng):
+    """Labels with errors that are known are learnt better than with errors that are not."""
+    true = spectra[1].copy()
+    each = np.tile(np.where(np.arange(STARS) % 2 == 0, 0.05, 1.0)[:, None], (1, 2))
+    noisy = true + each * rng.standard_normal(true.shape)
+    off = []
+    for errors in (None, each):
+        out = fit_kernel(spreading(spectra), noisy, recipe(), errors)
+        off.append(np.std(out.mean[:, 0] - true[:, 0]))
+        if errors is not None:
+            assert out.noise[0] < 0.1, "what the errors explain is no noise"
+    assert off[1] < 0.8 * off[0]
+
+
+def test_a_kernel_without_spread_says_so(fitted, spectra):
+    with pytest.raises(ModelError, match="spread"):
+        fitted[0].mean_and_variance(torch.from_numpy(spectra[0]))
+
+
+def test_variances_follow_new_weights(spectra):
+    first, second = spreading(spectra), spreading(spectra)
+    x = torch.from_numpy(spectra[0][:3])
+    with torch.no_grad():
+        second.mean_and_variance(x)
+        fit_kernel(first, spectra[1], recipe())
+        second.load_state_dict({k: v.half().float() for k, v in first.state_dict().items()})
+        ours, theirs = first.mean_and_variance(x)[1], second.mean_and_variance(x)[1]
+    np.testing.assert_allclose(ours, theirs, rtol=0.05, atol=1e-4)

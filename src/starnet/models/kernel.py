@@ -9,10 +9,14 @@ units are the training stars,
 
 The kernel is a constant, a linear one for each group of features, and a Matern 3/2 one over the
 components and another over what the readers say.
+
+The variance of that mean (equation 2.26 there) follows from the stars and from the precision of
+each star's label, so that these are all that a network with errors keeps.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Mapping
@@ -23,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from starnet.errors import ConfigError
+from starnet.errors import ConfigError, ModelError
 from starnet.models.projection import Projection, ProjectionConfig
 from starnet.models.reader import Reader, ReaderConfig
 from starnet.models.registry import register
@@ -50,6 +54,8 @@ class KernelConfig:
         ``pixels`` the range (start, stop) that it reads.
     scales, components, first_pixel, pixel_power
         Of the principal components of the log spectrum; see `ProjectionConfig`.
+    spread : bool
+        Whether it keeps what `Kernel.mean_and_variance` needs.
     """
 
     n_pixels: int
@@ -61,6 +67,7 @@ class KernelConfig:
     components: tuple[int, ...] = (40, 80, 80)
     first_pixel: int = 0
     pixel_power: float = 0.5
+    spread: bool = False
 
     def __post_init__(self) -> None:
         for name in ("readers", "scales", "components"):
@@ -123,6 +130,8 @@ class Kernel(nn.Module):
     middle: Tensor
     size: Tensor
     stars: Tensor
+    precision: Tensor
+    noise: Tensor
 
     def __init__(self, config: KernelConfig) -> None:
         super().__init__()
@@ -143,14 +152,63 @@ class Kernel(nn.Module):
         self.length = nn.Parameter(torch.full((n, g), math.log(3.0)))
         self.weight = nn.Parameter(torch.randn(n, config.n_stars) / config.n_stars)
         self.rest = nn.Parameter(torch.zeros(n, config.n_stars))  # what half precision cuts off
+        self._inverse: Tensor | None = None
+        if config.spread:
+            self.register_buffer("precision", torch.full((n, config.n_stars), 25.0))
+            self.register_buffer("noise", torch.full((n,), 0.04))
+            self.register_load_state_dict_post_hook(_forget)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scaled labels (B, L) of flux and inverse variance (B, 2, P)."""
-        features = self.features(x)
-        shapes = self.shapes(features, self.stars)
+        shapes = self.shapes(self.features(x), self.stars)
         weight = self.weight + self.rest
         each = [self.kernel(*shapes, i) @ weight[i] for i in range(len(weight))]
         return torch.stack(each, dim=1)
+
+    def mean_and_variance(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Scaled labels (B, L), their variance (B, L), and that of the labels' noise (L,).
+
+        The variance is of what the labels are without noise: it grows away from the stars. A
+        label in a table such as that of the training stars differs by the sum of both.
+
+        Raises
+        ------
+        ModelError
+            If the network was made without ``spread``.
+        """
+        if not self.config.spread:
+            raise ModelError(
+                "This kernel keeps no variance: it was made with spread=False. Fine-tune again "
+                "with spread: true in the network's settings."
+            )
+        features = self.features(x)
+        shapes = self.shapes(features, self.stars)
+        inverse = self.inverse().to(x.device)
+        variance, mean = [], []
+        for i, weight in enumerate(self.weight + self.rest):
+            near = self.kernel(*shapes, i)  # (B, N)
+            mean.append(near @ weight)
+            wide = near.double()  # two large numbers differ by a small one
+            known = ((wide @ inverse[i]) * wide).sum(dim=1)
+            variance.append((self.prior(features, i) - known).clamp_min(1e-8).to(near.dtype))
+        return torch.stack(mean, dim=1), torch.stack(variance, dim=1), self.noise
+
+    @torch.no_grad()
+    def inverse(self) -> Tensor:
+        """Inverse covariance (L, N, N) of the stars' labels; 0 where a star has no label."""
+        if self._inverse is None:
+            exact = copy.deepcopy(self).double().cpu()
+            shapes = exact.shapes(exact.stars, exact.stars)
+            own = [exact.kernel(*shapes, i) for i in range(self.config.n_labels)]
+            parts = [inverse_of(k, p) for k, p in zip(own, exact.precision, strict=True)]
+            self._inverse = torch.stack(parts)
+        return self._inverse
+
+    def prior(self, features: Tensor, i: int) -> Tensor:
+        """Kernel (B,) of each row of features with itself."""
+        parts = features.split(self.config.groups, 1)
+        products = torch.stack([(part * part).sum(dim=1)[None] for part in parts])
+        return self.kernel(products, torch.zeros_like(products), i)[0]
 
     def raw_features(self, x: Tensor) -> Tensor:
         """Components and what the readers say (B, D), as they come."""
@@ -220,6 +278,22 @@ class Kernel(nn.Module):
             sizes[-1] = said.std(dim=0).clamp_min(1e-6)
         self.size.copy_(torch.cat(sizes).half())
         self.stars.copy_(((raw - self.middle) / self.size).half())
+
+
+def inverse_of(kernel: Tensor, precision: Tensor) -> Tensor:
+    """Inverse of ``kernel + diag(1 / precision)`` (N, N); rows of zero precision are zero.
+
+    Rasmussen and Williams 2006, section 3.4.3: only a matrix with eigenvalues of at least 1 is
+    inverted.
+    """
+    root = precision.sqrt()
+    scaled = root[:, None] * kernel * root + torch.eye(len(root), dtype=kernel.dtype)
+    return root[:, None] * torch.cholesky_inverse(torch.linalg.cholesky(scaled)) * root
+
+
+def _forget(kernel: nn.Module, _: object) -> None:
+    assert isinstance(kernel, Kernel)
+    kernel._inverse = None
 
 
 def reader_settings(reader: Reader, pixels: tuple[int, int]) -> dict[str, Any]:

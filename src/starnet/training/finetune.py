@@ -26,7 +26,7 @@ from starnet.artifact import Model, network_inputs
 from starnet.dataset import SpectraDataset
 from starnet.errors import ConfigError, TrainingError
 from starnet.models import Ensemble, Projection, Reader, build_network, gather
-from starnet.models.kernel import Kernel, reader_settings
+from starnet.models.kernel import Kernel, inverse_of, reader_settings
 from starnet.preprocess import Pipeline
 from starnet.spectra import LabelScale
 from starnet.synthesis.emulator import Emulator
@@ -183,42 +183,17 @@ def fine_tune(
     Raises
     ------
     TrainingError
-        If fewer than 30 spectra have all labels.
+        If fewer than 30 spectra have a label.
     LabelError
         If the data set lacks a label.
     """
-    labels = dataset.labels.select(recipe.labels)
-    rows = np.arange(len(dataset)) if rows is None else np.asarray(rows)
-    rows = rows[labels.complete[rows] & _selected(dataset, recipe)[rows]]
-    if len(rows) < FEWEST:
-        raise TrainingError(
-            f"Fine-tuning needs at least {FEWEST} spectra with {', '.join(recipe.labels)}; "
-            f"received {len(rows)}."
-        )
-    if len(readers) != len(recipe.windows):
-        raise ConfigError(
-            f"The recipe {recipe.name!r} has {len(recipe.windows)} windows; received "
-            f"{len(readers)} readers. Make them with pretrain."
-        )
-    scale = LabelScale.fit(labels[rows], log10=recipe.log10)
+    rows = _usable(dataset, recipe, readers, rows)
+    labels = dataset.labels.select(recipe.labels)[rows]
+    scale = LabelScale.fit(labels, log10=recipe.log10)
     inputs = network_inputs(recipe.preprocess(dataset.read(rows)), CHANNELS)
-    networks = [reader.network for reader in readers]
-    assert all(isinstance(n, Reader) for n in networks)
-    settings = {
-        **recipe.network,
-        "family": "kernel",
-        "n_pixels": inputs.shape[2],
-        "n_labels": len(recipe.labels),
-        "n_stars": len(rows),
-        "readers": [
-            reader_settings(n, w)  # type: ignore[arg-type]
-            for n, w in zip(networks, recipe.windows, strict=True)
-        ],
-    }
-    network = build_network(settings, seed=0).eval()
-    assert isinstance(network, Kernel)
-    network.set_features(inputs, networks)  # type: ignore[arg-type]
-    left_out = fit_kernel(network, scale.forward(labels.values[rows]), recipe)
+    network = _untrained(recipe, inputs, [reader.network for reader in readers])
+    targets = scale.forward(labels.values)
+    fit_kernel(network, targets, recipe, labels.errors / scale.inverse_derivative(targets))
     members: list[nn.Module] = [network]
     if recipe.beside:
         nothing = np.zeros(0, dtype=np.int64)
@@ -232,8 +207,46 @@ def fine_tune(
         input_frame=dataset.frame,
         channels=CHANNELS,
         name=recipe.name,
-        provenance=_provenance(dataset, recipe, readers, left_out),
+        provenance=_provenance(dataset, recipe, readers, len(rows)),
     )
+
+
+def _usable(
+    dataset: SpectraDataset, recipe: FineTuneRecipe, readers: Sequence[Model], rows: Array | None
+) -> Array:
+    """Rows to learn from, of those that are given."""
+    rows = np.arange(len(dataset)) if rows is None else np.asarray(rows)
+    some = np.any(np.isfinite(dataset.labels.select(recipe.labels).values), axis=1)
+    rows = rows[some[rows] & _selected(dataset, recipe)[rows]]
+    if len(rows) < FEWEST:
+        raise TrainingError(
+            f"Fine-tuning needs at least {FEWEST} spectra with one of "
+            f"{', '.join(recipe.labels)}; received {len(rows)}."
+        )
+    if len(readers) != len(recipe.windows):
+        raise ConfigError(
+            f"The recipe {recipe.name!r} has {len(recipe.windows)} windows; received "
+            f"{len(readers)} readers. Make them with pretrain."
+        )
+    return rows
+
+
+def _untrained(recipe: FineTuneRecipe, inputs: Array, networks: Sequence[nn.Module]) -> Kernel:
+    """A kernel with its features of training inputs (N, 2, P)."""
+    given = [network for network in networks if isinstance(network, Reader)]
+    assert len(given) == len(networks)
+    settings = {
+        **recipe.network,
+        "family": "kernel",
+        "n_pixels": inputs.shape[2],
+        "n_labels": len(recipe.labels),
+        "n_stars": len(inputs),
+        "readers": [reader_settings(n, w) for n, w in zip(given, recipe.windows, strict=True)],
+    }
+    network = build_network(settings, seed=0).eval()
+    assert isinstance(network, Kernel)
+    network.set_features(inputs, given)
+    return network
 
 
 def _two_channels(network: nn.Module) -> nn.Module:
@@ -250,39 +263,88 @@ def _two_channels(network: nn.Module) -> nn.Module:
     return out.eval()
 
 
-def fit_kernel(network: Kernel, targets: Array, recipe: FineTuneRecipe) -> Array:
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """Scaled labels (N, L) of stars as others predict them, and the variance of their errors.
+
+    ``variance`` is of the label without noise, ``noise`` (L,) that of the labels; NaN where a
+    star has no such label.
+    """
+
+    mean: Array
+    variance: Array
+    noise: Array
+
+
+def fit_kernel(
+    network: Kernel, targets: Array, recipe: FineTuneRecipe, errors: Array | None = None
+) -> LeftOut:
     """Amplitudes, lengths and weights for scaled labels (N, L) of the network's own stars.
 
     Amplitudes and lengths are the most likely ones for all stars together (Rasmussen and
     Williams 2006, chapter 5), with a broad prior; stars far off count less, as errors of
     Student's t would have it (Lange et al. 1989, JASA 84, 881).
 
+    Parameters
+    ----------
+    network : Kernel
+        After `Kernel.set_features`.
+    targets : array (N, L)
+        NaN where missing; such a star counts for its other labels.
+    recipe : FineTuneRecipe
+    errors : array (N, L), optional
+        One-sigma errors of the targets, scaled alike; NaN where unknown. Their squares add to
+        the noise, which is then what they do not explain.
+
     Returns
     -------
-    array (N, L)
-        Each star's scaled labels as all other stars predict them, in closed form (chapter 5.4),
-        with the same amplitudes and lengths.
+    LeftOut
+        Each star as all other stars predict it, in closed form (chapter 5.4), with the same
+        amplitudes and lengths.
     """
     exact = Kernel(network.config).double()
     exact.load_state_dict(network.state_dict())
-    shapes = exact.shapes(exact.stars, exact.stars)
-    y = torch.as_tensor(targets, dtype=torch.float64)
-    left_out = np.empty(targets.shape)
+    whole = exact.shapes(exact.stars, exact.stars)
+    known = np.zeros(targets.shape) if errors is None else np.nan_to_num(errors)
+    blank = np.full(targets.shape, np.nan)
+    out = LeftOut(blank, blank.copy(), np.zeros(targets.shape[1]))
     for i in range(targets.shape[1]):
-        noise, share = _search(exact, shapes, y[:, i], i, recipe)
+        there = np.flatnonzero(np.isfinite(targets[:, i]))
+        shapes = (whole[0][:, there][:, :, there], whole[1][:, there][:, :, there])
+        y, own = torch.as_tensor(np.stack([targets[there, i], known[there, i] ** 2]))
+        noise, share = _search(exact, shapes, y, own, i, recipe)
         for name in ("constant", "linear", "smooth", "length"):
             value = getattr(exact, name).data  # as it is shipped, before weights follow from it
             value[i] = value[i].half().double()
         with torch.no_grad():
-            weight, left_out[:, i], _ = _solve(exact, shapes, y[:, i], i, noise, share)
-            exact.weight[i] = weight.half().double()
-            exact.rest[i] = (weight - exact.weight[i]).half().double()
+            precision = (1 / ((noise + own) * share)).half().double()
+            weight, left_out, variance = _solve(exact, shapes, y, i, precision)
+            out.mean[there, i], out.variance[there, i], out.noise[i] = left_out, variance, noise
+            _keep(exact, i, there, weight, precision, noise)
     network.load_state_dict({k: v.float() for k, v in exact.state_dict().items()})
-    return left_out
+    return out
+
+
+def _keep(
+    exact: Kernel, i: int, there: Array, weight: Tensor, precision: Tensor, noise: Tensor
+) -> None:
+    """Put what follows from the stars that have label i into the network."""
+    exact.weight[i], exact.rest[i] = 0.0, 0.0
+    exact.weight[i, there] = weight.half().double()
+    exact.rest[i, there] = (weight - exact.weight[i, there]).half().double()
+    if exact.config.spread:
+        exact.precision[i] = 0.0
+        exact.precision[i, there] = precision
+        exact.noise[i] = noise.half().double()
 
 
 def _search(
-    exact: Kernel, shapes: tuple[Tensor, Tensor], y: Tensor, i: int, recipe: FineTuneRecipe
+    exact: Kernel,
+    shapes: tuple[Tensor, Tensor],
+    y: Tensor,
+    own: Tensor,
+    i: int,
+    recipe: FineTuneRecipe,
 ) -> tuple[Tensor, Tensor]:
     """Sets amplitudes and lengths of label i; gives the noise and each star's share of it."""
     noise = torch.tensor(np.log(0.03), requires_grad=True)
@@ -296,7 +358,7 @@ def _search(
         now = [p[i] for p in free] + [noise]
         far = sum((0.125 * (a - b).square()).sum() for a, b in zip(now, first, strict=True))
         lower = torch.linalg.cholesky(
-            exact.kernel(*shapes, i) + torch.diag((noise.exp() + LEAST) * share)
+            exact.kernel(*shapes, i) + torch.diag((noise.exp() + LEAST + own) * share)
         )
         solved = torch.cholesky_solve(y[:, None], lower)[:, 0]
         value = 0.5 * y @ solved + lower.diagonal().log().sum() + far
@@ -308,20 +370,21 @@ def _search(
         optimizer = torch.optim.LBFGS([*free, noise], max_iter=most, line_search_fn="strong_wolfe")
         optimizer.step(loss)  # type: ignore[arg-type]
         with torch.no_grad():
-            _, left_out, variance = _solve(exact, shapes, y, i, noise.exp() + LEAST, share)
-            off = (y - left_out).square() / variance
+            usual = noise.exp() + LEAST + own
+            _, left_out, variance = _solve(exact, shapes, y, i, 1 / (usual * share))
+            off = (y - left_out).square() / (variance + usual)
             share.copy_(((FREEDOM + off) / (FREEDOM + 1)).clamp(0.8, 50.0))
     return noise.detach().exp() + LEAST, share
 
 
 def _solve(
-    exact: Kernel, shapes: tuple[Tensor, Tensor], y: Tensor, i: int, noise: Tensor, share: Tensor
+    exact: Kernel, shapes: tuple[Tensor, Tensor], y: Tensor, i: int, precision: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights (N,), each star's label from all others, and the variance of its error."""
-    inverse = torch.linalg.inv(exact.kernel(*shapes, i) + torch.diag(noise * share))
+    """Weights (N,), each star's label from all others, and its variance without noise."""
+    inverse = inverse_of(exact.kernel(*shapes, i), precision)
     weight = inverse @ y
     variance = 1 / inverse.diagonal()
-    return weight, y - weight * variance, variance - noise * share + noise
+    return weight, y - weight * variance, (variance - 1 / precision).clamp_min(1e-8)
 
 
 def _selected(dataset: SpectraDataset, recipe: FineTuneRecipe) -> NDArray[np.bool_]:
@@ -333,13 +396,13 @@ def _selected(dataset: SpectraDataset, recipe: FineTuneRecipe) -> NDArray[np.boo
 
 
 def _provenance(
-    dataset: SpectraDataset, recipe: FineTuneRecipe, readers: Sequence[Model], left_out: Array
+    dataset: SpectraDataset, recipe: FineTuneRecipe, readers: Sequence[Model], n_stars: int
 ) -> dict[str, Any]:
     titles = {r.provenance.get("card", {}).get("emulator") for r in readers}
     return {
         "starnet_version": __version__,
         "recipe": recipe.to_dict(),
-        "stars": {"train": len(left_out)},
+        "stars": {"train": n_stars},
         "dataset": dataset.provenance,
         "emulators": sorted(str(title) for title in titles),
     }
