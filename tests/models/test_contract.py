@@ -12,6 +12,7 @@ import torch
 from starnet.errors import ConfigError, ModelError
 from starnet.models import (
     EnsembleConfig,
+    HeadedConfig,
     KernelConfig,
     ProjectionConfig,
     ReaderConfig,
@@ -30,6 +31,25 @@ EXAMPLES = {
         StarNetConfig(50, 1, filters=(), dense=(32, 16)),
         StarNetConfig(90, 4, filters=(8,), dense=(12,)),
         StarNetConfig(200, 2, filters=(4, 4, 8), dense=(), padding="same"),
+    ],
+    "headed": [
+        HeadedConfig(80, 3, trunk={"family": "starnet", "filters": [2, 4], "dense": [8]}, width=6),
+        HeadedConfig(
+            90,
+            2,
+            n_channels=2,
+            trunk={"family": "starnet", "filters": [3], "dense": [], "dropout": 0.1},
+            head={"kind": "mixture", "n_components": 2},
+            width=12,
+        ),
+        HeadedConfig(
+            60,
+            2,
+            n_channels=2,
+            trunk={"family": "reader", "components": 4, "hidden": [8]},
+            head={"kind": "normal"},
+            width=9,
+        ),
     ],
     "projection": [
         ProjectionConfig(120, 3, scales=(0.0, 6.0), components=(5, 8), views=((0,), (0, 1))),

@@ -1,9 +1,13 @@
 """Networks: StarNet and its kin, known by name and rebuilt from their configuration."""
 
 from starnet.models._fused import plain_operations
+from starnet.models.dropout import MonteCarloDropout
 from starnet.models.ensemble import Ensemble, EnsembleConfig, gather
+from starnet.models.headed import Headed, HeadedConfig
+from starnet.models.heads import distribution_of, head_kinds
 from starnet.models.kernel import Kernel, KernelConfig
 from starnet.models.projection import Projection, ProjectionConfig
+from starnet.models.quoted import Quoted, QuotedConfig, quoted
 from starnet.models.reader import Reader, ReaderConfig
 from starnet.models.registry import (
     build_network,
@@ -18,10 +22,15 @@ from starnet.models.starnet import StarNet, StarNetConfig
 __all__ = [
     "Ensemble",
     "EnsembleConfig",
+    "Headed",
+    "HeadedConfig",
     "Kernel",
     "KernelConfig",
+    "MonteCarloDropout",
     "Projection",
     "ProjectionConfig",
+    "Quoted",
+    "QuotedConfig",
     "Reader",
     "ReaderConfig",
     "StarNet",
@@ -30,9 +39,12 @@ __all__ = [
     "build_network",
     "config_from_dict",
     "config_to_dict",
+    "distribution_of",
     "families",
     "gather",
+    "head_kinds",
     "keep_memory",
     "plain_operations",
+    "quoted",
     "register",
 ]

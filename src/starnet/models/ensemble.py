@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from starnet.errors import ModelError
+from starnet.models.heads import distribution_of, equal_mixture
 from starnet.models.registry import build_network, config_from_dict, config_to_dict, register
 
 
@@ -70,6 +72,31 @@ class Ensemble(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Labels (B, L) of spectra (B, C, P)."""
         return self.member_outputs(x).mean(dim=0)
+
+    @property
+    def distributes(self) -> bool:
+        """Whether every member gives a distribution, so that the ensemble does."""
+        return all(
+            getattr(m, "distributes", hasattr(m, "posterior") or hasattr(m, "distribution"))
+            for m in self.members
+        )
+
+    def posterior(self, x: Tensor) -> Distribution:
+        """The equal mixture of the members' distributions over scaled labels.
+
+        Raises
+        ------
+        ModelError
+            If a member gives labels alone.
+        """
+        parts = [distribution_of(member, x) for member in self.members]
+        given = [part for part in parts if part is not None]
+        if len(given) < len(parts):
+            raise ModelError(
+                f"{len(parts) - len(given)} of the {len(parts)} members of this ensemble give no "
+                "distribution over labels. Train all of them with a head (family 'headed')."
+            )
+        return equal_mixture(given)
 
 
 def gather(networks: list[nn.Module]) -> nn.Module:
