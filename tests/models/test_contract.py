@@ -15,6 +15,7 @@ from starnet.models import (
     HeadedConfig,
     KernelConfig,
     ProjectionConfig,
+    QuotedConfig,
     ReaderConfig,
     StarNetConfig,
     apply_network,
@@ -79,6 +80,22 @@ EXAMPLES = {
             readers=(
                 {"pixels": [10, 70], "n_labels": 4, "components": 3, "hidden": [8], "passes": 1},
             ),
+        ),
+    ],
+    "quoted": [
+        QuotedConfig(
+            (
+                config_to_dict(
+                    KernelConfig(
+                        120, 3, n_stars=9, scales=(0.0, 6.0), components=(5, 8), spread=True
+                    )
+                ),
+                config_to_dict(
+                    ProjectionConfig(
+                        120, 3, n_channels=2, scales=(0.0,), components=(7,), views=((0,),)
+                    )
+                ),
+            )
         ),
     ],
     "ensemble": [

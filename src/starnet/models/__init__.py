@@ -7,7 +7,7 @@ from starnet.models.headed import Headed, HeadedConfig
 from starnet.models.heads import distribution_of, head_kinds
 from starnet.models.kernel import Kernel, KernelConfig
 from starnet.models.projection import Projection, ProjectionConfig
-from starnet.models.quoted import Quoted, QuotedConfig, quoted
+from starnet.models.quoted import Quoted, QuotedConfig
 from starnet.models.reader import Reader, ReaderConfig
 from starnet.models.registry import (
     build_network,
@@ -45,6 +45,5 @@ __all__ = [
     "head_kinds",
     "keep_memory",
     "plain_operations",
-    "quoted",
     "register",
 ]

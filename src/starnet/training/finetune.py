@@ -23,13 +23,15 @@ from torch import Tensor, nn
 from starnet._shipped import read_settings, shipped_names
 from starnet._version import __version__
 from starnet.artifact import Model, network_inputs
-from starnet.dataset import SpectraDataset
+from starnet.dataset import SpectraDataset, k_folds
 from starnet.errors import ConfigError, TrainingError
 from starnet.models import Ensemble, Projection, Reader, build_network, gather
 from starnet.models.kernel import Kernel, inverse_of, reader_settings
+from starnet.models.quoted import TERMS, with_errors
 from starnet.preprocess import Pipeline
 from starnet.spectra import LabelScale
 from starnet.synthesis.emulator import Emulator
+from starnet.training.quote import HeldOut, correlations, errors_of, fit_widths
 from starnet.training.reader import ReaderRecipe, train_reader
 from starnet.training.recipe import Recipe
 from starnet.training.train import train_model
@@ -167,6 +169,7 @@ def fine_tune(
     readers: Sequence[Model],
     *,
     rows: Array | None = None,
+    held: HeldOut | None = None,
 ) -> Model:
     """A model of real spectra.
 
@@ -179,6 +182,8 @@ def fine_tune(
         As `pretrain` gives them.
     rows : array, optional
         Spectra to learn from; default: all that the recipe selects. Nothing looks at others.
+    held : HeldOut, optional
+        What `hold_out` gives of the same recipe and rows: then the model has errors.
 
     Raises
     ------
@@ -188,19 +193,14 @@ def fine_tune(
         If the data set lacks a label.
     """
     rows = _usable(dataset, recipe, readers, rows)
-    labels = dataset.labels.select(recipe.labels)[rows]
-    scale = LabelScale.fit(labels, log10=recipe.log10)
-    inputs = network_inputs(recipe.preprocess(dataset.read(rows)), CHANNELS)
-    network = _untrained(recipe, inputs, [reader.network for reader in readers])
-    targets = scale.forward(labels.values)
-    fit_kernel(network, targets, recipe, labels.errors / scale.inverse_derivative(targets))
-    members: list[nn.Module] = [network]
-    if recipe.beside:
-        nothing = np.zeros(0, dtype=np.int64)
-        plain = train_model(dataset, recipe.plain(), rows=(rows, nothing, nothing), progress=False)
-        members.append(_two_channels(plain.model.network))
+    if held is not None and not np.isin(held.rows, rows).all():
+        raise ConfigError(
+            "held must come from hold_out with the same rows; it has stars that the model does "
+            "not learn from."
+        )
+    members, scale = _members(dataset, recipe, readers, rows, spread=held is not None)
     return Model(
-        network=gather(members).eval(),
+        network=(gather(members) if held is None else _with_errors(members, held)).eval(),
         scale=scale,
         pipeline=recipe.preprocess,
         input_grid=dataset.grid,
@@ -209,6 +209,72 @@ def fine_tune(
         name=recipe.name,
         provenance=_provenance(dataset, recipe, readers, len(rows)),
     )
+
+
+def hold_out(
+    dataset: SpectraDataset,
+    recipe: FineTuneRecipe,
+    readers: Sequence[Model],
+    *,
+    rows: Array | None = None,
+    folds: int = 5,
+    seed: int = 0,
+    report: Callable[[str], None] | None = None,
+) -> HeldOut:
+    """Each star as networks predict it that are fine-tuned on the stars of other folds.
+
+    It takes ``folds`` times as long as `fine_tune`, whose arguments it shares. Errors follow from
+    it, and a calibration may: ``HeldOut.predicted(fit_widths(held.residual, held.terms))``.
+    """
+    rows = _usable(dataset, recipe, readers, rows)
+    labels = dataset.labels.select(recipe.labels)[rows]
+    scale = LabelScale.fit(labels, log10=recipe.log10)
+    mean = np.full(labels.values.shape, np.nan)
+    terms = np.full((*mean.shape, len(TERMS)), np.nan)
+    for i, (others, out) in enumerate(k_folds(dataset.stars[rows], folds, seed)):
+        members, own = _members(dataset, recipe, readers, rows[others], spread=True)
+        network = with_errors(
+            members, torch.zeros(len(own.names), 4), torch.eye(len(own.names))
+        ).eval()
+        inputs = network_inputs(recipe.preprocess(dataset.read(rows[out])), CHANNELS)
+        with torch.no_grad():
+            said = [network.parts(x) for x in torch.as_tensor(inputs).float().split(100)]
+        mean[out] = scale.forward(own.inverse(torch.cat([m for m, _ in said]).numpy()))
+        finer = np.log(np.divide(own.scale, scale.scale))  # units of the logarithms
+        terms[out] = torch.cat([t for _, t in said]).numpy() + finer[:, None]
+        if report:
+            report(f"stars held out: fold {i + 1} of {folds}")
+    return HeldOut(rows, labels, mean, terms, scale, folds)
+
+
+def _members(
+    dataset: SpectraDataset,
+    recipe: FineTuneRecipe,
+    readers: Sequence[Model],
+    rows: Array,
+    *,
+    spread: bool,
+) -> tuple[list[nn.Module], LabelScale]:
+    """A kernel, and the networks beside it where the recipe has any."""
+    labels = dataset.labels.select(recipe.labels)[rows]
+    scale = LabelScale.fit(labels, log10=recipe.log10)
+    inputs = network_inputs(recipe.preprocess(dataset.read(rows)), CHANNELS)
+    network = _untrained(recipe, inputs, [reader.network for reader in readers], spread=spread)
+    targets = scale.forward(labels.values)
+    fit_kernel(network, targets, recipe, labels.errors / scale.inverse_derivative(targets))
+    members: list[nn.Module] = [network]
+    if recipe.beside:
+        nothing = np.zeros(0, dtype=np.int64)
+        plain = train_model(dataset, recipe.plain(), rows=(rows, nothing, nothing), progress=False)
+        members.append(_two_channels(plain.model.network))
+    return members, scale
+
+
+def _with_errors(members: list[nn.Module], held: HeldOut) -> nn.Module:
+    """Members as a network that quotes the errors which stars held out ask for."""
+    widths = fit_widths(held.residual, held.terms)
+    z = held.residual / errors_of(widths, held.terms)
+    return with_errors(members, torch.as_tensor(widths), torch.as_tensor(correlations(z)))
 
 
 def _usable(
@@ -231,7 +297,9 @@ def _usable(
     return rows
 
 
-def _untrained(recipe: FineTuneRecipe, inputs: Array, networks: Sequence[nn.Module]) -> Kernel:
+def _untrained(
+    recipe: FineTuneRecipe, inputs: Array, networks: Sequence[nn.Module], *, spread: bool = False
+) -> Kernel:
     """A kernel with its features of training inputs (N, 2, P)."""
     given = [network for network in networks if isinstance(network, Reader)]
     assert len(given) == len(networks)
@@ -241,6 +309,7 @@ def _untrained(recipe: FineTuneRecipe, inputs: Array, networks: Sequence[nn.Modu
         "n_pixels": inputs.shape[2],
         "n_labels": len(recipe.labels),
         "n_stars": len(inputs),
+        "spread": spread,
         "readers": [reader_settings(n, w) for n, w in zip(given, recipe.windows, strict=True)],
     }
     network = build_network(settings, seed=0).eval()
