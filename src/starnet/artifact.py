@@ -34,7 +34,7 @@ from starnet.spectra import LabelScale, Spectra, WavelengthGrid, label_spec
 from starnet.spectra.batch import Frame
 
 FORMAT = "starnet-model"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +59,13 @@ class Model:
     error_floor : mapping of label to float
         Errors of labels that the network does not know of, measured on stars with known labels;
         they are added to its own in squares.
+    calibration : mapping
+        Of the errors, as `starnet.inference.Calibration.to_dict` gives it.
+    scatter : mapping
+        Of labels about the truth, for networks that give no errors themselves; as
+        `starnet.inference.IntrinsicScatter.to_dict` gives it.
+    novelty : mapping
+        What spectra of the training set look like, as `starnet.inference.Novelty.to_dict` gives it.
     provenance : dict
         Data set, split, settings, versions and history of the training.
     """
@@ -71,6 +78,9 @@ class Model:
     channels: tuple[str, ...] = ("flux",)
     name: str = "starnet"
     error_floor: Mapping[str, float] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    scatter: Mapping[str, Any] = field(default_factory=dict)
+    novelty: Mapping[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -177,6 +187,9 @@ class Model:
             "pipeline": self.pipeline.to_dict(),
             "channels": list(self.channels),
             "error_floor": dict(self.error_floor),
+            "calibration": dict(self.calibration),
+            "scatter": dict(self.scatter),
+            "novelty": dict(self.novelty),
             "network": config_to_dict(self.network.config),
             "provenance": self.provenance,
         }
@@ -206,6 +219,9 @@ def load_model(folder: str | Path) -> Model:
             channels=tuple(about["channels"]),
             name=about["name"],
             error_floor=about.get("error_floor", {}),
+            calibration=about.get("calibration", {}),
+            scatter=about.get("scatter", {}),
+            novelty=about.get("novelty", {}),
             provenance=about["provenance"],
         )
     except (KeyError, TypeError, ValueError, RuntimeError, StarNetError) as error:

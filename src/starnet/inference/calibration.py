@@ -198,7 +198,7 @@ class CalibratedPosterior(LabelPosterior):
     base : LabelPosterior
         Of N stars and L labels.
     scale : array (N, L)
-        What its errors are multiplied with.
+        What its errors are multiplied with; NaN for a label that is missing.
     levels : sequence of Q probabilities, optional
     reach : array (L, Q), optional
         Half widths of central intervals of these probabilities, in corrected errors; normal ones
@@ -231,7 +231,7 @@ class CalibratedPosterior(LabelPosterior):
 
     @property
     def mean(self) -> Array:
-        return self.base.mean
+        return np.where(np.isnan(self.scale), np.nan, self.base.mean)
 
     @property
     def covariance(self) -> Array:

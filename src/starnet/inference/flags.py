@@ -36,6 +36,13 @@ class LabelFlag(IntFlag):
     """Teff, log g and [Fe/H] together lie where the emulator has no training stars."""
     EMISSION = 512
     """Lines stand above the continuum."""
+    UNLIKE_TRAINING = 1024
+    """The spectrum is unlike all that the model learnt from; see `inference.novelty`."""
+    NOT_MEASURED = 2048
+    """These pixels hardly constrain the label: its error is near the spread of the training set;
+    see `inference.information`."""
+    MEMBERS_DISAGREE = 4096
+    """The members of an ensemble differ by more than their error; see `inference.information`."""
 
 
 MEANINGS = {
@@ -49,23 +56,33 @@ MEANINGS = {
     LabelFlag.BAD_VELOCITY: "velocity unknown, uncertain or wrong",
     LabelFlag.OUTSIDE_HULL: "teff, logg and fe_h outside what the emulator learnt",
     LabelFlag.EMISSION: "emission lines",
+    LabelFlag.UNLIKE_TRAINING: "spectrum unlike the training set",
+    LabelFlag.NOT_MEASURED: "label hardly constrained by these pixels",
+    LabelFlag.MEMBERS_DISAGREE: "members of the ensemble disagree",
 }
 """Each bit in words, for tables, headers and documentation."""
 
 
 MAIN = ("teff", "logg", "fe_h")
+OF_A_LABEL = (
+    LabelFlag.OUTSIDE_BOUNDS
+    | LabelFlag.FAILED
+    | LabelFlag.NOT_MEASURED
+    | LabelFlag.MEMBERS_DISAGREE
+)
+"""Bits that may hold for one label and not for its star."""
 
 
 def of_the_star(flags: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
     """The flag of each star (N,), of those of its labels (N, L).
 
-    Every bit that any label has; but where a model gives `MAIN` labels, one that lies outside of
-    its training range (`LabelFlag.OUTSIDE_BOUNDS`) or has no value (`LabelFlag.FAILED`) speaks for
-    the star only if it is one of them: a weak abundance says so in its own column.
+    Every bit that any label has; but where a model gives `MAIN` labels, what is wrong with one
+    label alone (`OF_A_LABEL`) speaks for the star only if it is one of them: a weak abundance says
+    so in its own column.
     """
     kept = np.array(flags)
     if any(name in MAIN for name in names):
-        own = int(LabelFlag.OUTSIDE_BOUNDS | LabelFlag.FAILED)
+        own = int(OF_A_LABEL)
         others = np.array([name not in MAIN for name in names])
         kept[:, others] &= ~own
     return np.bitwise_or.reduce(kept, axis=1)
