@@ -74,6 +74,9 @@ def test_the_numbers_of_the_flags_never_change():
         "BAD_VELOCITY": 128,
         "OUTSIDE_HULL": 256,
         "EMISSION": 512,
+        "UNLIKE_TRAINING": 1024,
+        "NOT_MEASURED": 2048,
+        "MEMBERS_DISAGREE": 4096,
     }
 
 
