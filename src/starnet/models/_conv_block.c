@@ -1,4 +1,5 @@
-/* conv -> ReLU -> conv -> ReLU -> max-pool in one pass over each spectrum, and its gradient.
+/* conv -> ReLU -> conv -> ReLU -> max-pool in one pass over each spectrum, its gradient, and the
+ * slopes of many outputs with respect to one channel of the input.
  *
  * Compiled at first use for one shape: the macros CIN (input channels), F1 and F2 (filters of the
  * two layers), K (kernel length), POOL and PADL, PADR (zeros added left and right before each
@@ -339,5 +340,204 @@ int starnet_backward(const float *x, int64_t n, int n_in, const float *w1, const
     if (dw) memset(dw, 0, sizeof(float) * N_WEIGHTS);
     for (int t = 0; dw && !failed && t < threads; t++) unpack(all + t, dw);
     free(reach), free(all);
+    return failed;
+}
+
+/* A pooled value that is alive, and where the weights of its filter lie for its place. */
+typedef struct {
+    int32_t filter, reach;
+} alive;
+
+/* Of one spectrum, pooled position by position; ends[j] is the end of position j's part. */
+static void list_alive(const uint8_t *arg, int n_pool, alive *list, int32_t *ends) {
+    int32_t m = 0;
+    for (int j = 0; j < n_pool; j++) {
+        for (int f = 0; f < F2; f++) {
+            const int a = arg[j * F2 + f];
+            list[m].filter = f;
+            list[m].reach = (f * POOL + (a == DEAD ? 0 : a)) * NX * 8;
+            m += a != DEAD;
+        }
+        ends[j] = m;
+    }
+}
+
+/* Slopes at the second layer's input, from those at its pooled output; dh is zero before. */
+static void alive_inputs(const float *g, const alive *list, const int32_t *ends, int n_pool,
+                         const float *reach, float *dh) {
+    for (int j = 0, m = 0; j < n_pool; j++) {
+        const float *gj = g + (size_t)j * F2;
+        float *dp = dh + (size_t)j * POOL * F1P;
+        v8 acc[NX] = {{0}};
+        for (; m < ends[j]; m++) {
+            const float slope = gj[list[m].filter];
+            const float *wp = reach + list[m].reach;
+#pragma GCC unroll 32
+            for (int i = 0; i < NX; i++) acc[i] += slope * LOAD8(wp + 8 * i);
+        }
+        for (int i = 0; i < NX; i++) *(v8u *)(dp + 8 * i) = LOAD8(dp + 8 * i) + acc[i];
+    }
+}
+
+/* One channel's weights as one window of first-layer slopes meets them: tap K - 1 comes first. */
+static void pack_window(const float *w1, int channel, float *w) {
+    memset(w, 0, sizeof(float) * NW * 8);
+    for (int f = 0; f < F1; f++)
+        for (int k = 0; k < K; k++) w[(K - 1 - k) * F1P + f] = w1[(f * CIN + channel) * K + k];
+}
+
+/* dh is preceded by (K - 1) rows of zeros and followed by as many. */
+static void channel_inputs(const float *dh, const float *window, sizes s, float *dx) {
+    v8 w[NW];
+    for (int i = 0; i < NW; i++) w[i] = LOAD8(window + 8 * i);
+    for (int p = 0; p < s.n_in; p++) {
+        const float *dp = dh + (p + PADL - K + 1) * F1P;
+        v8 acc = {0};
+#pragma GCC unroll 32
+        for (int i = 0; i < NW; i++) acc += w[i] * LOAD8(dp + 8 * i);
+        dx[p] = ((acc[0] + acc[4]) + (acc[1] + acc[5])) + ((acc[2] + acc[6]) + (acc[3] + acc[7]));
+    }
+}
+
+/* g (n, n_out, n_pool, F2), the slopes of n_out outputs with respect to the block's, and arg
+ * (n, n_pool, F2) -> dx (n, n_out, n_in), with respect to one channel of the input. What belongs
+ * to a spectrum is found once for all its outputs, and dead values are never followed. */
+int starnet_slopes(const float *x, int64_t n, int n_in, const float *w1, const float *b1,
+                   const float *w2, const float *g, const uint8_t *arg, int n_out, int channel,
+                   float *dx, int threads) {
+    const sizes s = sizes_of(n_in);
+    const int xrow = s.n_in + PADL + PADR + SLACK;
+    const size_t n_pooled = (size_t)s.n_pool * F2, lead = ROUND((K - 1) * F1P, 16);
+    const size_t rows = (size_t)s.n_h + 2 * (K + POOL + 8), n_dh = rows * F1P + lead;
+    float w1p[CIN * K * F1P], b1p[F1P], window[NW * 8];
+    float *reach = scratch((size_t)F2 * POOL * NX * 8);
+    int failed = !reach;
+    if (failed) return 1;
+    pack1(w1, b1, w1p, b1p);
+    pack_reach(w2, reach);
+    pack_window(w1, channel, window);
+#pragma omp parallel num_threads(threads) reduction(| : failed)
+    {
+        float *xs = scratch((size_t)CIN * xrow), *h = scratch((size_t)s.n_h * F1P + 8 * F1P);
+        float *dh = scratch(n_dh);
+        alive *list = (alive *)scratch((n_pooled + 1) * (sizeof(alive) / sizeof(float)));
+        int32_t *ends = (int32_t *)scratch(s.n_pool);
+        failed = !xs || !h || !dh || !list || !ends;
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < n; i++) {
+            if (failed) continue;
+            pad_input(x + (size_t)i * CIN * n_in, s, xs, xrow);
+            first_layer(xs, xrow, w1p, b1p, s, h);
+            list_alive(arg + i * n_pooled, s.n_pool, list, ends);
+            for (int64_t r = i * n_out; r < (i + 1) * n_out; r++) {
+                memset(dh, 0, sizeof(float) * n_dh);
+                float *d1 = dh + lead + PADL * F1P;
+                alive_inputs(g + r * n_pooled, list, ends, s.n_pool, reach, dh + lead);
+                close_relu(d1, h + PADL * F1P, s.n_conv1 * F1P);
+                memset(dh, 0, sizeof(float) * (d1 - dh));
+                memset(d1 + s.n_conv1 * F1P, 0, sizeof(float) * (K - 1) * F1P);
+                channel_inputs(d1, window, s, dx + (size_t)r * n_in);
+            }
+        }
+        free(xs), free(h), free(dh), free(list), free(ends);
+    }
+    free(reach);
+    return failed;
+}
+
+#define PANEL 48 /* columns of a matrix that stay in the core's cache while all spectra use them */
+#define LABELS 6 /* outputs that are done together, at most */
+#define INLINE static inline __attribute__((always_inline))
+
+/* Rows of a matrix that matter to one spectrum, and their factors for up to LABELS outputs. */
+static int list_rows(const float *v, int n_out, int n_rows, int32_t *rows, float *factors) {
+    int m = 0;
+    for (int r = 0; r < n_rows; r++) {
+        int used = 0;
+        for (int l = 0; l < n_out; l++) used |= v[(size_t)l * n_rows + r] != 0.0f;
+        rows[m] = r * PANEL;
+        for (int l = 0; l < n_out; l++) factors[m * LABELS + l] = v[(size_t)l * n_rows + r];
+        m += used;
+    }
+    return m;
+}
+
+/* n outputs of one spectrum times nv vectors of columns. */
+INLINE void times_vectors(const int n, const int nv, const int32_t *rows, const float *factors,
+                          int m, const float *w, float *out, int64_t stride) {
+    v8 acc[LABELS * 2] = {{0}};
+    for (int i = 0; i < m; i++) {
+        const float *row = w + rows[i];
+        v8 part[3];
+#pragma GCC unroll 3
+        for (int j = 0; j < nv; j++) part[j] = LOAD8(row + 8 * j);
+#pragma GCC unroll 6
+        for (int l = 0; l < n; l++) {
+            const float factor = factors[i * LABELS + l];
+#pragma GCC unroll 3
+            for (int j = 0; j < nv; j++) acc[l * nv + j] += factor * part[j];
+        }
+    }
+#pragma GCC unroll 6
+    for (int l = 0; l < n; l++)
+#pragma GCC unroll 3
+        for (int j = 0; j < nv; j++) *(v8u *)(out + l * stride + 8 * j) = acc[l * nv + j];
+}
+
+/* The same for a whole panel, with as many accumulators as there are registers. */
+static void times_panel(int n, const int32_t *rows, const float *factors, int m, const float *w,
+                        float *out, int64_t stride) {
+#define CASE(N, NV)                                                             \
+    case N:                                                                     \
+        for (int c = 0; c < PANEL; c += 8 * NV)                                 \
+            times_vectors(N, NV, rows, factors, m, w + c, out + c, stride);     \
+        break;
+    switch (n) { CASE(1, 3) CASE(2, 3) CASE(3, 3) CASE(4, 3) CASE(5, 2) CASE(6, 2) }
+#undef CASE
+}
+
+/* v (n, n_out, n_rows) times a matrix w (n_rows, n_cols) -> out (n, n_out, n_cols). Rows whose
+ * factors are zero for all outputs of a spectrum (nodes that ReLU shut) are passed over, which a
+ * plain matrix product cannot do. */
+int starnet_product(const float *v, int64_t n, int n_out, int n_rows, const float *w, int64_t n_cols,
+                    float *out, int threads) {
+    const int blocks = (n_out + LABELS - 1) / LABELS;
+    const int64_t panels = (n_cols + PANEL - 1) / PANEL, parts = n * blocks;
+    int32_t *rows = (int32_t *)scratch(parts * n_rows);
+    float *factors = scratch(parts * n_rows * LABELS);
+    int32_t *counts = (int32_t *)scratch(parts);
+    int failed = !rows || !factors || !counts;
+    for (int64_t p = 0; !failed && p < parts; p++) {
+        const int l = (int)(p % blocks) * LABELS, some = n_out - l < LABELS ? n_out - l : LABELS;
+        counts[p] = list_rows(v + ((p / blocks) * n_out + l) * n_rows, some, n_rows,
+                              rows + p * n_rows, factors + p * n_rows * LABELS);
+    }
+    const int bad = failed;
+#pragma omp parallel num_threads(threads) reduction(| : failed)
+    {
+        float *panel = scratch((size_t)n_rows * PANEL), rest[LABELS * PANEL];
+        failed = bad || !panel;
+#pragma omp for schedule(static)
+        for (int64_t t = 0; t < panels; t++) {
+            const int64_t at = t * PANEL;
+            const int width = n_cols - at < PANEL ? (int)(n_cols - at) : PANEL;
+            if (failed) continue;
+            if (width < PANEL) memset(panel, 0, sizeof(float) * n_rows * PANEL);
+            for (int r = 0; r < n_rows; r++)
+                memcpy(panel + r * PANEL, w + r * n_cols + at, sizeof(float) * width);
+            for (int64_t p = 0; p < parts; p++) {
+                const int l = (int)(p % blocks) * LABELS;
+                const int some = n_out - l < LABELS ? n_out - l : LABELS;
+                float *to = out + ((p / blocks) * n_out + l) * n_cols + at;
+                const int whole = width == PANEL;
+                times_panel(some, rows + p * n_rows, factors + p * n_rows * LABELS, counts[p],
+                            panel, whole ? to : rest, whole ? n_cols : PANEL);
+                for (int k = 0; !whole && k < some; k++)
+                    memcpy(to + k * n_cols, rest + k * PANEL, sizeof(float) * width);
+            }
+        }
+        free(panel);
+    }
+    free(rows), free(factors), free(counts);
     return failed;
 }

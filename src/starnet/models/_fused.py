@@ -58,19 +58,32 @@ def conv_block(
     (B, P', F2)
         Position before filter, as Keras flattens it.
     """
-    kernel = w1.shape[2]
-    total = kernel - 1 if same else 0
-    left, right = total // 2, total - total // 2
-    shape = _kernel.BlockShape(
-        x.shape[1], w1.shape[0], w2.shape[0], kernel, pool, pad_left=left, pad_right=right
-    )
     weights = (w1, b1, w2, b2)
-    if _plain_float32((x, *weights)) and shape.fits() and _trusted(shape):
+    shape = shape_of(weights, pool, same)
+    if serves(x, weights, shape):
         return _ConvBlock.apply(x, *weights, shape)  # type: ignore[return-value]
-    return _torch_block(x, weights, shape)
+    return torch_block(x, weights, shape)
 
 
-def _torch_block(x: Tensor, weights: Weights, shape: _kernel.BlockShape) -> Tensor:
+def shape_of(weights: Weights, pool: int, same: bool) -> _kernel.BlockShape:
+    """What the block of these weights is compiled for."""
+    w1, _, w2, _ = weights
+    total = w1.shape[2] - 1 if same else 0
+    left, right = total // 2, total - total // 2
+    return _kernel.BlockShape(
+        w1.shape[1], w1.shape[0], w2.shape[0], w1.shape[2], pool, pad_left=left, pad_right=right
+    )
+
+
+def serves(x: Tensor, weights: Weights, shape: _kernel.BlockShape) -> bool:
+    """Whether the compiled block may be used."""
+    if x.dim() != 3 or x.shape[1] != shape.channels:
+        return False  # torch says what is wrong
+    return _plain_float32((x, *weights)) and shape.fits() and _trusted(shape)
+
+
+def torch_block(x: Tensor, weights: Weights, shape: _kernel.BlockShape) -> Tensor:
+    """The block by torch's operations."""
     w1, b1, w2, b2 = weights
     sides = (shape.pad_left, shape.pad_right)
     h = functional.relu(functional.conv1d(zero_padded(x, sides), w1, b1))  # (B, F1, P1)
@@ -121,10 +134,7 @@ class _ConvBlock(torch.autograd.Function):
             place = torch.empty_like(out, dtype=torch.uint8)
             ctx.save_for_backward(x, w1, b1, w2, b2, place)
             ctx.shape = shape
-        held = [t.contiguous() for t in (x, w1, b1, w2, b2)]
-        xp, *wp = [t.data_ptr() for t in held]
-        forward = _library(shape).starnet_forward
-        _check(forward(xp, x.shape[0], x.shape[2], *wp, _at(out), _at(place), _threads(x)))
+        run_forward([t.contiguous() for t in (x, w1, b1, w2, b2)], out, place, shape)
         return out
 
     @staticmethod
@@ -138,10 +148,9 @@ class _ConvBlock(torch.autograd.Function):
         dw = x.new_empty(sum(sizes)) if any(needs[1:]) else None
         held = [t.contiguous() for t in (x, w1, b1, w2, grads[0])]
         xp, *others = [t.data_ptr() for t in held]
-        backward = _library(ctx.shape).starnet_backward
-        _check(
-            backward(xp, x.shape[0], x.shape[2], *others, _at(place), _at(dw), _at(dx), _threads(x))
-        )
+        ends = [address(t) for t in (place, dw, dx)]
+        backward = library(ctx.shape).starnet_backward
+        check(backward(xp, x.shape[0], x.shape[2], *others, *ends, threads(x)))
         if dw is None:
             return dx, None, None, None, None, None
         parts = [d.view_as(t) for d, t in zip(dw.split(sizes), weights, strict=True)]
@@ -154,18 +163,29 @@ def _differentiable(
     """The gradient by torch operations, so that it has a gradient itself."""
     inputs = (x, *weights)
     wanted = [t for t, need in zip(inputs, needs, strict=True) if need]
-    found = iter(torch.autograd.grad(_torch_block(x, weights, shape), wanted, g, create_graph=True))
+    found = iter(torch.autograd.grad(torch_block(x, weights, shape), wanted, g, create_graph=True))
     return [next(found) if need else None for need in needs]
 
 
-def _library(shape: _kernel.BlockShape) -> ctypes.CDLL:
-    library = _kernel.load(shape)
-    if library is None:
+def run_forward(
+    held: Sequence[Tensor], out: Tensor, place: Tensor | None, shape: _kernel.BlockShape
+) -> None:
+    """The compiled forward pass of contiguous tensors (x, w1, b1, w2, b2)."""
+    x, *_ = held
+    at = [address(t) for t in (*held[1:], out, place)]
+    check(library(shape).starnet_forward(address(x), x.shape[0], x.shape[2], *at, threads(x)))
+
+
+def library(shape: _kernel.BlockShape) -> ctypes.CDLL:
+    """The compiled functions."""
+    found = _kernel.load(shape)
+    if found is None:
         raise RuntimeError("the compiled convolution was asked for where it does not exist")
-    return library
+    return found
 
 
-def _at(tensor: Tensor | None) -> int | None:
+def address(tensor: Tensor | None) -> int | None:
+    """Where its numbers lie."""
     return None if tensor is None else tensor.data_ptr()
 
 
@@ -178,7 +198,19 @@ def _trusted(shape: _kernel.BlockShape) -> bool:
     """
     if _kernel.load(shape) is None:
         return False
-    draw = torch.Generator("cpu").manual_seed(1)
+    with torch.inference_mode(False), torch.enable_grad():
+        inputs = example(shape)
+        x, *weights = inputs
+        ours = _ConvBlock.apply(x, *weights, shape)
+        torchs = torch_block(x, cast(Weights, tuple(weights)), shape)
+        g = drawn(ours.shape, 2)
+        found = (ours, *torch.autograd.grad(ours, inputs, g))
+        wanted = (torchs, *torch.autograd.grad(torchs, inputs, g))
+    return agree(found, wanted)
+
+
+def example(shape: _kernel.BlockShape) -> list[Tensor]:
+    """Spectra and weights that span two tiles of the gradient."""
     kernel = shape.kernel
     sizes = [
         (2, shape.channels, 2 * (kernel - 1) + shape.pool * 70),
@@ -187,29 +219,28 @@ def _trusted(shape: _kernel.BlockShape) -> bool:
         (shape.filters2, shape.filters1, kernel),
         (shape.filters2,),
     ]
-    with torch.inference_mode(False), torch.enable_grad():
-        plain = {"generator": draw, "device": "cpu", "dtype": torch.float32}  # against set defaults
-        inputs = [torch.randn(size, **plain).requires_grad_() for size in sizes]
-        x, *weights = inputs
-        ours = _ConvBlock.apply(x, *weights, shape)
-        torchs = _torch_block(x, cast(Weights, tuple(weights)), shape)
-        g = torch.randn(ours.shape, **plain)
-        pairs = zip(
-            (ours, *torch.autograd.grad(ours, inputs, g)),
-            (torchs, *torch.autograd.grad(torchs, inputs, g)),
-            strict=True,
-        )
-        # a near-tie in a pool may be broken otherwise, so one value may differ, but not many
-        agree = all((a - b).norm() <= 0.02 * b.norm() for a, b in pairs)
-    if not agree:
-        _kernel.say_once("what the C compiler made of it gives other numbers than torch")
-    return agree
+    return [drawn(size, 10 + i).requires_grad_() for i, size in enumerate(sizes)]
 
 
-def _threads(x: Tensor) -> int:
+def drawn(size: Sequence[int], seed: int) -> Tensor:
+    """Normal numbers, whatever torch's defaults are."""
+    draw = torch.Generator("cpu").manual_seed(seed)
+    return torch.randn(tuple(size), generator=draw, device="cpu", dtype=torch.float32)
+
+
+def agree(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> bool:
+    """A near-tie in a pool may be broken otherwise, so one value may differ, but not many."""
+    pairs = zip(found, wanted, strict=True)
+    if agree := all((a - b).norm() <= 0.02 * b.norm() for a, b in pairs):
+        return agree
+    _kernel.say_once("what the C compiler made of it gives other numbers than torch")
+    return False
+
+
+def threads(x: Tensor) -> int:
     return max(1, min(torch.get_num_threads(), x.shape[0]))
 
 
-def _check(failed: int) -> None:
+def check(failed: int) -> None:
     if failed:
         raise MemoryError("the convolution found no memory; use a smaller batch")

@@ -88,4 +88,9 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
     pointer, number = ctypes.c_void_p, ctypes.c_int
     library.starnet_forward.argtypes = [pointer, ctypes.c_int64, number, *[pointer] * 6, number]
     library.starnet_backward.argtypes = [pointer, ctypes.c_int64, number, *[pointer] * 7, number]
+    long = ctypes.c_int64
+    product = [pointer, long, number, number, pointer, long, pointer, number]
+    library.starnet_product.argtypes = product
+    slopes = [pointer, long, number, *[pointer] * 5, number, number, pointer, number]
+    library.starnet_slopes.argtypes = slopes
     return library
