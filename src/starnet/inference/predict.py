@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import astropy.units as u
 import numpy as np
-import torch
 from astropy.table import QTable, Table
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from starnet._version import __version__
 from starnet.artifact import Model, count_parameters, weights_digest
 from starnet.errors import ConfigError, FrameError, GridError
 from starnet.inference.cycle import Cycle, cycle, on_pixels
 from starnet.inference.flags import LabelFlag, legend, of_the_star
+from starnet.inference.information import disagreement, members_disagree, not_measured
+from starnet.inference.novelty import Novelty
+from starnet.inference.posterior import LabelPosterior
+from starnet.inference.quoted import Quoted, quote
 from starnet.inference.velocity import to_rest
-from starnet.models import apply_network
 from starnet.spectra import Labels, Spectra
 from starnet.synthesis.emulator import Emulator
 
@@ -50,6 +52,15 @@ class Prediction:
         Model name and versions.
     chi2 : array (N,), optional
         Of the emulated spectra against the observed ones; see `inference.cycle`.
+    noise : array (N, L), optional
+        The part of the errors that repeats of a spectrum would show; NaN where unknown.
+    novelty : array (N,), optional
+        How unlike the training set the spectra are: above 1 is flagged; see `inference.novelty`.
+    information : array (N, L), optional
+        Share of the spread of the training labels that the spectrum explains; see
+        `inference.information`.
+    posterior : LabelPosterior, optional
+        Distributions of the labels; their errors are those of ``labels``.
     """
 
     labels: Labels
@@ -59,6 +70,10 @@ class Prediction:
     meta: Table
     about: dict[str, Any] = field(default_factory=dict)
     chi2: NDArray[Any] | None = None
+    noise: NDArray[Any] | None = None
+    novelty: NDArray[Any] | None = None
+    information: NDArray[Any] | None = None
+    posterior: LabelPosterior | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -68,11 +83,20 @@ class Prediction:
         labels = ", ".join(self.labels.names)
         return f"Prediction({len(self)} spectra: {labels}; {flagged} flagged; see to_table())"
 
+    @property
+    def model_error(self) -> NDArray[Any]:
+        """The part of the errors that repeats of a spectrum would not show, (N, L)."""
+        if self.noise is None:
+            return np.full(self.labels.values.shape, np.nan)
+        return np.sqrt(np.maximum(self.labels.errors**2 - self.noise**2, 0.0))
+
     def to_table(self) -> QTable:
         """One row for each spectrum: ids, S/N, labels with units, errors and flags.
 
-        ``flag`` is that of the star (`starnet.inference.flags.of_the_star`); ``table.meta`` names
-        the model, the versions and the meaning of the bits.
+        ``*_err`` is the whole error; ``*_err_noise`` the part of it that repeats of a spectrum
+        show, and ``*_err_model`` the rest, where the model tells them apart. ``flag`` is that of
+        the star (`starnet.inference.flags.of_the_star`); ``table.meta`` names the model, the
+        versions and the meaning of the bits.
         """
         table = QTable({"id": np.asarray(self.meta["id"], dtype=str)})
         table["star"] = np.asarray(self.meta["star"], dtype=str)
@@ -83,10 +107,15 @@ class Prediction:
             table[name] = columns[name]
             if f"{name}_err" in columns.colnames:
                 table[f"{name}_err"] = columns[f"{name}_err"]
+            if self.noise is not None and np.isfinite(self.noise[:, i]).any():
+                unit = self.labels.units[i]
+                table[f"{name}_err_noise"] = self.noise[:, i] << u.Unit(unit)
+                table[f"{name}_err_model"] = self.model_error[:, i] << u.Unit(unit)
             table[f"{name}_flag"] = self.flags[:, i].astype(np.int16)
         table["flag"] = of_the_star(self.flags, self.labels.names).astype(np.int16)
-        if self.chi2 is not None:
-            table["chi2"] = np.asarray(self.chi2, dtype=np.float32)
+        for name, values in (("chi2", self.chi2), ("novelty", self.novelty)):
+            if values is not None:
+                table[name] = np.asarray(values, dtype=np.float32)
         for name in CARRIED:
             if name in self.meta.colnames:
                 table[name] = np.asarray(self.meta[name])
@@ -193,12 +222,20 @@ class Predictor:
         snr = spectra.snr
         low = snr < self.min_snr
         dead = np.all(prepared.mask, axis=1) if len(prepared) else np.zeros(0, bool)
-        labels = self._labels(prepared, np.flatnonzero(~(dead | low)))
-        flags = self._flags(labels.values, prepared)
+        said = quote(
+            self.model, prepared, snr, alive=~(dead | low),
+            batch_size=self.batch_size, device=self.device,
+        )  # fmt: skip
+        labels = Labels(self.model.labels, said.values, said.error)
+        flags = self._flags(said, prepared)
         flags[low] |= LabelFlag.LOW_SNR
         seen = self.cycle(labels, spectra) if self.compares else None
+        chi2 = None if seen is None else seen.chi2
         if seen is not None:
             flags |= seen.flags[:, None]
+        novelty = self._novelty(prepared, labels, chi2, said.features)
+        if novelty is not None:
+            flags[novelty > 1] |= LabelFlag.UNLIKE_TRAINING
         return Prediction(
             labels=labels,
             flags=flags,
@@ -206,7 +243,25 @@ class Predictor:
             masked_fraction=prepared.masked_fraction,
             meta=prepared.meta,
             about=self.about,
-            chi2=None if seen is None else seen.chi2,
+            chi2=chi2,
+            noise=said.noise,
+            novelty=novelty,
+            information=said.information,
+            posterior=said.posterior,
+        )
+
+    def _novelty(
+        self,
+        prepared: Spectra,
+        labels: Labels,
+        chi2: NDArray[Any] | None,
+        features: NDArray[Any] | None,
+    ) -> NDArray[Any] | None:
+        if not self.model.novelty or not self.compares:
+            return None
+        novelty = Novelty.from_dict(self.model.novelty)
+        return novelty.score(
+            self.model, prepared, labels, emulator=self.emulator, chi2=chi2, features=features
         )
 
     def cycle(self, labels: Labels, spectra: Spectra, *, keep: bool = False) -> Cycle | None:
@@ -226,31 +281,19 @@ class Predictor:
             return None
         return cycle(labels, spectra, emulator, keep=keep, ready=True)
 
-    def _labels(self, prepared: Spectra, rows: NDArray[Any]) -> Labels:
-        """Labels of the rows that are named, NaN for the others."""
-        n = len(self.model.labels)
-        values, errors = np.full((2, len(prepared), n), np.nan)
-        if rows.size:
-            network = self.model.network
-            distributes = hasattr(network, "distribution")
-            out = apply_network(
-                _MeanAndWidth(network) if distributes else network,
-                self.model.inputs(prepared[rows]),
-                batch_size=self.batch_size,
-                device=self.device,
-            )
-            values[rows] = self.model.scale.inverse(out[:, :n])
-            if distributes:
-                own = out[:, n:] * self.model.scale.inverse_derivative(out[:, :n])
-                floor = [self.model.error_floor.get(name, 0.0) for name in self.model.labels]
-                errors[rows] = np.hypot(own, floor)
-        return Labels(self.model.labels, values, errors)  # values that no star has become NaN
-
-    def _flags(self, values: NDArray[Any], prepared: Spectra) -> NDArray[Any]:
+    def _flags(self, said: Quoted, prepared: Spectra) -> NDArray[Any]:
+        values = said.values
         flags = np.zeros(values.shape, dtype=np.int16)
         flags[self.model.scale.outside(values)] |= LabelFlag.OUTSIDE_BOUNDS
         flags[prepared.masked_fraction > self.max_masked] |= LabelFlag.MANY_MASKED
         flags[~np.isfinite(values)] |= LabelFlag.FAILED
+        if said.information is not None:
+            flags[not_measured(said.information)] |= LabelFlag.NOT_MEASURED
+        if said.members is not None:
+            spread = np.std(said.members, axis=0, ddof=1)
+            within = np.sqrt(np.maximum(said.error**2 - spread**2, 0.0))
+            apart = disagreement(said.members, within)
+            flags[members_disagree(apart)] |= LabelFlag.MEMBERS_DISAGREE
         for a, b in prepared.grid.chips:
             empty = np.mean(~prepared.mask[:, a:b], axis=1) < EMPTY
             flags[empty] |= LabelFlag.EMPTY_CHIP
@@ -278,15 +321,3 @@ class Predictor:
             "parameters": count_parameters(model.network),
             "provenance": model.provenance,
         }
-
-
-class _MeanAndWidth(nn.Module):
-    """A network that distributes, with its means and widths side by side: (B, 2 L)."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        mean, width = self.network.distribution(x)  # type: ignore[operator]
-        return torch.cat([mean, width], dim=1)
