@@ -1,6 +1,7 @@
 """The command line, one file for each verb."""
 
 from starnet.cli import (
+    assess,
     dataset,
     demo,
     download,
@@ -17,6 +18,7 @@ from starnet.cli._app import app, main
 
 __all__ = [
     "app",
+    "assess",
     "dataset",
     "demo",
     "download",

@@ -84,8 +84,8 @@ class Assessment:
         if self.limit is None:
             return np.full(len(self.names), np.nan)
         gap = self.predicted.values - self.truth.values
-        with np.errstate(divide="ignore", invalid="ignore"):
-            pulls = (gap / self.limit)[self._rows(stratum)]
+        known = np.where(np.isfinite(self.limit) & (self.limit > 0), self.limit, np.nan)
+        pulls = (gap / known)[self._rows(stratum)]
         return np.array([robust_scatter(p) for p in pulls.T])
 
     def table(self) -> Table:
