@@ -11,6 +11,7 @@ import torch
 
 from starnet.errors import ConfigError, ModelError
 from starnet.models import (
+    AmortisedConfig,
     EnsembleConfig,
     HeadedConfig,
     KernelConfig,
@@ -24,8 +25,19 @@ from starnet.models import (
     config_to_dict,
     families,
 )
+from starnet.models.jacobian import outputs_and_slopes
 
 EXAMPLES = {
+    "amortised": [
+        AmortisedConfig(
+            60,
+            2,
+            reader={"components": 4, "hidden": [8, 8]},
+            head={"kind": kind} | more,
+            hidden=(6,),
+        )
+        for kind, more in (("mixture", {}), ("flow", {"transforms": 1, "nodes": [8]}))
+    ],
     "starnet": [
         StarNetConfig(101, 3),
         StarNetConfig(64, 2, n_channels=2, padding="same", dropout=0.3, dense=(16,)),
@@ -220,3 +232,19 @@ def test_wrong_settings_are_named(change, named):
 def test_a_stranger_is_refused():
     with pytest.raises(ModelError, match="int"):
         config_to_dict(3)
+
+
+@every_network
+def test_slopes_of_many_outputs_are_its_gradient(config):
+    """Differentiated as propagated errors need it, for the first channel alone."""
+    network = build_network(config, seed=1).eval()
+    x = torch.from_numpy(spectra(config)).abs() + 0.1
+    out, slopes = outputs_and_slopes(network, x)
+    x.requires_grad_()
+    wanted = network(x)
+    torch.testing.assert_close(out, wanted.detach(), rtol=1e-4, atol=1e-5)
+    assert slopes.shape == (5, config.n_labels, config.n_pixels)
+    for i in range(config.n_labels):
+        (back,) = torch.autograd.grad(wanted[:, i].sum(), x, retain_graph=True)
+        scale = back.abs().max().item()
+        torch.testing.assert_close(slopes[:, i], back[:, 0], rtol=1e-3, atol=1e-4 * scale)

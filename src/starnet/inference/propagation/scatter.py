@@ -254,7 +254,7 @@ def _filled(
     known = np.isfinite(excess)
     placed = known & (cells >= 0)
     counts = np.bincount(cells[placed], minlength=int(np.prod(shape)))
-    places = np.array(list(np.ndindex(*shape)))  # (cells, D)
+    places = np.array(list(np.ndindex(*shape)), dtype=int)  # (cells, D)
     scatter, reach = np.zeros(counts.size), np.zeros(counts.size, dtype=int)
     for i, place in enumerate(places):
         away = np.abs(places - place).max(axis=1, initial=0)  # (cells,)
