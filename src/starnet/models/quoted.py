@@ -94,7 +94,7 @@ class Quoted(nn.Module):
         mean = torch.stack([own, *(voices.mean(dim=0) for voices in said)]).mean(dim=0)
         voices = torch.cat(said) if said else own[None]
         apart = (own - mean).square() + LEAST_APART**2
-        spread = voices.var(dim=0, correction=0) + LEAST_SPREAD**2
+        spread = (voices - voices.mean(dim=0)).square().mean(dim=0) + LEAST_SPREAD**2
         return mean, torch.stack([*terms, 0.5 * apart.log(), 0.5 * spread.log()], dim=2)
 
     def distribution(self, x: Tensor) -> tuple[Tensor, Tensor]:
