@@ -90,14 +90,14 @@ def test_every_parameter_has_a_gradient(settings):
 @every_head
 def test_the_density_is_that_of_the_draws(settings):
     head = built(settings, n_labels=1, double=True)
-    found = head(3 * hidden(double=True, n=2))
-    grid = torch.linspace(-4, 4, 8001).double()
+    found = head(hidden(double=True, n=2))
+    grid = torch.linspace(-20, 20, 16001).double()
     density = found.log_prob(grid[:, None, None].expand(-1, 2, 1)).exp()
     assert torch.trapezoid(density, grid, dim=0).tolist() == pytest.approx([1, 1], abs=1e-2)
     drawn = found.sample((20_000,))[..., 0]
     middle = torch.trapezoid(density * grid[:, None], grid, dim=0)
     assert torch.allclose(drawn.mean(dim=0), middle, atol=0.06)
-    assert torch.allclose(found.mean[:, 0], middle, atol=0.03)
+    assert torch.allclose(found.mean[:, 0], middle, atol=0.1)
 
 
 @every_head

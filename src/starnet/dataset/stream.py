@@ -37,11 +37,14 @@ class Batch(NamedTuple):
         Scaled labels, NaN where missing.
     weights : float32 array (B, L) or None
         How much each label counts in the loss; None for all alike.
+    errors : float32 array (B, L) or None
+        Errors of the targets in units of scaled labels, 0 where unknown; None for no errors.
     """
 
     inputs: NDArray[Any]
     targets: NDArray[Any]
     weights: NDArray[Any] | None = None
+    errors: NDArray[Any] | None = None
 
 
 class SpectraStream:
@@ -61,6 +64,8 @@ class SpectraStream:
         Whether the mask is fed as a second channel.
     weights : array (len(rows),) or (len(rows), L), optional
         How much each of the rows counts in the loss, or each of their labels.
+    errors : array (len(rows), L), optional
+        Errors of the scaled labels, 0 where unknown.
     shuffle : bool
         Random order, another one each epoch; otherwise the order of the rows.
     buffer : int
@@ -87,6 +92,7 @@ class SpectraStream:
         scale: LabelScale | None = None,
         mask_channel: bool = False,
         weights: ArrayLike | None = None,
+        errors: ArrayLike | None = None,
         shuffle: bool = True,
         buffer: int = BUFFER,
         workers: int = 1,
@@ -101,6 +107,7 @@ class SpectraStream:
         values = labels.values[self.rows]
         self.targets = (values if scale is None else scale.forward(values)).astype(np.float32)
         self.weights = None if weights is None else _weights(weights, self.targets.shape)
+        self.errors = None if errors is None else _weights(errors, self.targets.shape, "errors")
 
     @property
     def n_spectra(self) -> int:
@@ -147,7 +154,8 @@ class SpectraStream:
 
     def _batch(self, which: NDArray[Any], inputs: NDArray[Any]) -> Batch:
         weights = None if self.weights is None else self.weights[which]
-        return Batch(inputs, self.targets[which], weights)
+        errors = None if self.errors is None else self.errors[which]
+        return Batch(inputs, self.targets[which], weights, errors)
 
     def _blocks(self, rng: np.random.Generator) -> list[NDArray[Any]]:
         """Positions among the rows that are read together: a chunk's, in random order of chunks."""
@@ -235,12 +243,14 @@ def _ahead(function: Callable[[int], Any], items: Iterable[int], workers: int) -
         threads.shutdown(wait=True, cancel_futures=True)
 
 
-def _weights(weights: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _weights(
+    weights: ArrayLike, shape: tuple[int, ...], name: str = "weights"
+) -> NDArray[np.float32]:
     """A weight for each label of each row."""
     found = np.asarray(weights, dtype=np.float32)
     if found.shape not in (shape, shape[:1]):
         raise ConfigError(
-            f"weights must be one for each of {shape[0]} rows, or for each of their {shape[1]} "
+            f"{name} must be one for each of {shape[0]} rows, or for each of their {shape[1]} "
             f"labels; received shape {found.shape}."
         )
     return np.broadcast_to(found.reshape(shape[0], -1), shape)

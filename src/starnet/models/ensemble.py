@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from starnet.errors import ModelError
-from starnet.models.heads import distribution_of, equal_mixture
+from starnet.models.heads import distributes, distribution_of, equal_mixture
 from starnet.models.registry import build_network, config_from_dict, config_to_dict, register
 
 
@@ -76,10 +76,7 @@ class Ensemble(nn.Module):
     @property
     def distributes(self) -> bool:
         """Whether every member gives a distribution, so that the ensemble does."""
-        return all(
-            getattr(m, "distributes", hasattr(m, "posterior") or hasattr(m, "distribution"))
-            for m in self.members
-        )
+        return all(map(distributes, self.members))
 
     def posterior(self, x: Tensor) -> Distribution:
         """The equal mixture of the members' distributions over scaled labels.

@@ -10,7 +10,7 @@ from starnet.errors import ConfigError
 
 OptimizerName = Literal["adam", "adamw"]
 ScheduleName = Literal["plateau", "onecycle", "cosine", "constant"]
-LossName = Literal["mse", "huber", "mae", "cauchy"]
+LossName = Literal["mse", "huber", "mae", "cauchy", "likelihood"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 
@@ -34,9 +34,16 @@ class TrainingConfig:
         epochs; "onecycle" rises for the fraction ``warmup`` of all steps and falls for the rest.
     patience : int or None
         Epochs without progress (of ``min_delta``) until training stops; None never stops early.
-    loss : {"mse", "huber", "mae", "cauchy"}
+    loss : {"mse", "huber", "mae", "cauchy", "likelihood"}
         On scaled labels; missing ones (NaN) do not count. "cauchy", log(1 + (r / scale)**2),
-        all but forgets labels that are plainly wrong.
+        all but forgets labels that are plainly wrong. "likelihood" is for networks that give a
+        distribution (family ``headed``): the negative log density of the labels.
+    label_errors : bool
+        With "likelihood": take the labels' own errors into account, where the data set has them.
+        The distribution is then that of the label itself, not of what a table says of it.
+    temper : float
+        With "likelihood": stars of large errors count by up to sigma**(2 temper) more at first,
+        which falls to nothing at half of the epochs (Seitzer et al. 2022, arXiv:2203.09168).
     huber_delta : float
         Where the Huber loss turns from square to straight.
     cauchy_scale : float
@@ -72,6 +79,8 @@ class TrainingConfig:
     loss: LossName = "mse"
     huber_delta: float = 1.0
     cauchy_scale: float = 0.2
+    label_errors: bool = False
+    temper: float = 0.5
     warmup: float = 0.3
     clip_norm: float | None = None
     ema: float | None = None
@@ -92,12 +101,17 @@ class TrainingConfig:
                 raise ConfigError(f"{name} must be a whole number above 0; received {value!r}.")
         for name in ("lr", "plateau_factor", "huber_delta", "cauchy_scale", "checkpoint_minutes"):
             _require(name, getattr(self, name), above=0.0)
-        for name in ("weight_decay", "lr_floor", "min_delta", "plateau_patience"):
+        for name in ("weight_decay", "lr_floor", "min_delta", "plateau_patience", "temper"):
             _require(name, getattr(self, name), least=0.0)
         if self.patience is not None:
             _require("patience", self.patience, least=0.0)
         if self.clip_norm is not None:
             _require("clip_norm", self.clip_norm, above=0.0)
+        if self.label_errors and self.loss != "likelihood":
+            raise ConfigError(
+                f"label_errors needs loss 'likelihood' and a network with a head; received loss "
+                f"{self.loss!r}."
+            )
         if not 0 < self.warmup < 1:
             raise ConfigError(f"warmup must lie between 0 and 1; received {self.warmup!r}.")
         if self.ema is not None and not 0 < self.ema < 1:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from starnet.errors import ConfigError, TrainingError, TrainingInterrupted
+from starnet.models.heads import distributes, distribution_of, outputs_of
 from starnet.models.runtime import keep_memory
 from starnet.training.checkpoint import (
     read_checkpoint,
@@ -29,7 +30,7 @@ from starnet.training.checkpoint import (
 )
 from starnet.training.config import TrainingConfig
 from starnet.training.history import Epoch, History
-from starnet.training.losses import elementwise_loss, masked_sum, mean_loss
+from starnet.training.losses import elementwise_loss, likelihood_sum, masked_sum, mean_loss
 from starnet.training.optim import (
     MovingAverage,
     build_optimizer,
@@ -82,8 +83,8 @@ def fit(
     Raises
     ------
     TrainingError
-        The loss became NaN or infinite, there is nothing to train on, or the checkpoint does
-        not fit.
+        The loss became NaN or infinite, there is nothing to train on, or the loss or the
+        checkpoint does not fit.
     TrainingInterrupted
         Ctrl-C; a checkpoint was written first.
     OutputError
@@ -93,6 +94,7 @@ def fit(
     """
     if train_stream.n_spectra < 1:
         raise TrainingError("Training needs at least one spectrum; the training set is empty.")
+    _check_loss(network, config)
     keep_memory()
     device = choose_device(config.device)
     folder = None if checkpoint_dir is None else Path(checkpoint_dir)
@@ -112,6 +114,20 @@ def fit(
                 if stop.is_set():  # after the last batch: the checkpoint of the epoch is there
                     run._interrupt()
         return run.end()
+
+
+def _check_loss(network: nn.Module, config: TrainingConfig) -> None:
+    """Refuse a likelihood of labels, and an error of labels that would stay untrained."""
+    if distributes(network) == (config.loss == "likelihood"):
+        return
+    kind = type(network).__name__
+    raise TrainingError(
+        f"loss 'likelihood' needs a network that gives a distribution over labels; this {kind} "
+        "gives labels alone. Use the family 'headed', or loss 'mse'."
+        if config.loss == "likelihood"
+        else f"This {kind} gives a distribution over labels, which the loss {config.loss!r} would "
+        "not train. Use loss: likelihood."
+    )
 
 
 def choose_device(name: str) -> torch.device:
@@ -183,10 +199,9 @@ class _Run:
     ) -> None:
         self.network, self.config, self.device, self.folder = network, config, device, folder
         self.train_stream, self.valid_stream = train_stream, valid_stream
-        self.loss = elementwise_loss(config)
         self.optimizer = build_optimizer(network, config)
-        steps = -(-train_stream.n_spectra // config.batch_size)
-        self.schedule = build_schedule(config, steps)
+        self.steps = -(-train_stream.n_spectra // config.batch_size)  # in an epoch
+        self.schedule = build_schedule(config, self.steps)
         self.average = None if config.ema is None else MovingAverage(network, config.ema)
         self.best: dict[str, Tensor] = {}
         self.rows: list[Epoch] = []
@@ -246,7 +261,7 @@ class _Run:
 
     def _step(self, batch: Batch) -> Tensor:
         """One optimiser step; returns sums of loss and weight."""
-        total, weight = masked_sum(self.loss, *self._forward(batch))
+        total, weight = self._loss(batch)
         set_lr(self.optimizer, self.schedule.lr(self.at.step))
         self.optimizer.zero_grad(set_to_none=True)
         mean_loss(total, weight).backward()
@@ -257,15 +272,28 @@ class _Run:
             self.average.update()
         return torch.stack([total.detach(), weight]).double()
 
-    def _forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Network output, targets and weights of a batch.
+    def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Sums of loss and weight of a batch.
 
-        A network with members is fitted member by member, and judged by their mean.
+        A network with members is fitted member by member, and judged by their mean or mixture.
         """
         weights = None if batch.weights is None else self._tensor(batch.weights)
+        x, y = self._tensor(batch.inputs), self._tensor(batch.targets)
+        training = self.network.training
+        if self.config.loss == "likelihood":
+            parts = outputs_of(self.network, x) if training else [distribution_of(self.network, x)]
+            found = [part for part in parts if part is not None]
+            errors = None if batch.errors is None else self._tensor(batch.errors)
+            temper = self._temper() if training else 0.0
+            return likelihood_sum(found, y, errors=errors, weights=weights, temper=temper)
         members: Any = getattr(self.network, "member_outputs", None)
-        output = members if members and self.network.training else self.network
-        return output(self._tensor(batch.inputs)), self._tensor(batch.targets), weights
+        output = (members if members and training else self.network)(x)
+        return masked_sum(elementwise_loss(self.config), output, y, weights)
+
+    def _temper(self) -> float:
+        """Falls from its setting to 0 in the first half of all steps."""
+        done = self.at.step / (self.steps * self.config.epochs)
+        return self.config.temper * max(0.0, 1 - 2 * done)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         values = np.ascontiguousarray(values, dtype=np.float32)
@@ -303,7 +331,7 @@ class _Run:
             for batch in self.valid_stream.batches(
                 max(config.batch_size, 128), seed=config.seed, epoch=self.at.epoch
             ):
-                total, weight = masked_sum(self.loss, *self._forward(batch))
+                total, weight = self._loss(batch)
                 sums += total.item(), weight.item()
         if not np.isfinite(sums[0]):
             raise TrainingError(
@@ -409,7 +437,7 @@ class _Run:
     def _same_run(self, facts: dict[str, Any]) -> None:
         """Refuses a checkpoint that was made with other settings or other data."""
         mine = {**self.config.to_dict(), "n_spectra": self.train_stream.n_spectra}
-        theirs = {**facts["config"], "n_spectra": facts["n_spectra"]}
+        theirs = {**TrainingConfig().to_dict(), **facts["config"], "n_spectra": facts["n_spectra"]}
         free = set(_FREE_ON_RESUME)
         if self.config.schedule in ("plateau", "constant"):
             free.add("epochs")  # the rate does not depend on it, so a run may be made longer

@@ -37,7 +37,8 @@ class ArrayStream:
     inputs : (N, C, P) array
     targets : (N, L) array
         NaN where missing.
-    weights : (N, L) array, optional
+    weights, errors : (N, L) array, optional
+        As in `Batch`.
     places : (N,) array, optional
         Where in ``inputs`` each of the N spectra is, if ``inputs`` holds more, or in another
         order, than ``targets``.
@@ -51,6 +52,7 @@ class ArrayStream:
         targets: np.ndarray,
         weights: np.ndarray | None = None,
         *,
+        errors: np.ndarray | None = None,
         places: np.ndarray | None = None,
         shuffle: bool = True,
     ) -> None:
@@ -60,12 +62,13 @@ class ArrayStream:
                 "inputs must be (N, C, P) and targets (N, L) with the same N; "
                 f"received {inputs.shape} and {targets.shape}."
             )
-        if weights is not None and weights.shape != targets.shape:
-            raise DataError(
-                f"weights must have the shape of targets, {targets.shape}; "
-                f"received {weights.shape}."
-            )
-        self.inputs, self.targets, self.weights = inputs, targets, weights
+        for name, values in (("weights", weights), ("errors", errors)):
+            if values is not None and values.shape != targets.shape:
+                raise DataError(
+                    f"{name} must have the shape of targets, {targets.shape}; "
+                    f"received {values.shape}."
+                )
+        self.inputs, self.targets, self.weights, self.errors = inputs, targets, weights, errors
         self.shuffle = shuffle
 
     @property
@@ -81,8 +84,9 @@ class ArrayStream:
         for start in range(0, n, batch_size):
             rows = order[start : start + batch_size]
             weights = None if self.weights is None else _float32(self.weights[rows])
+            errors = None if self.errors is None else _float32(self.errors[rows])
             inputs = self.inputs[self.places[rows]]
-            yield Batch(_float32(inputs), _float32(self.targets[rows]), weights)
+            yield Batch(_float32(inputs), _float32(self.targets[rows]), weights, errors)
 
 
 def _float32(values: np.ndarray) -> np.ndarray:

@@ -154,7 +154,10 @@ class _Source:
     ) -> None:
         self.progress = progress
         self.dataset, self.recipe, self.scale = dataset, recipe, scale
-        self.targets = scale.forward(dataset.labels.select(scale.names).values)
+        labels = dataset.labels.select(scale.names)
+        self.targets = scale.forward(labels.values)
+        errors = scaled_errors(labels, scale) if recipe.training.label_errors else np.zeros(0)
+        self.errors = errors if errors.any() else None
         self.train, self.valid = train, valid
         self.grid = recipe.preprocess.output_grid(dataset.grid, dataset.frame)[0]
         self.channels = 2 if recipe.mask_channel else 1
@@ -171,6 +174,8 @@ class _Source:
         for rows in (self.train, self.valid):
             digest.update("".join(self.dataset.ids[rows]).encode())
             digest.update(self.targets[rows].tobytes())
+            if self.errors is not None:
+                digest.update(self.errors[rows].tobytes())
         return digest.hexdigest()[:16]
 
     def fit_member(
@@ -201,16 +206,19 @@ class _Source:
     def _stream(self, rows: Rows, *, shuffle: bool) -> Stream:
         pipeline = self.recipe.preprocess
         augmented = shuffle and pipeline.random
+        errors = None if self.errors is None else self.errors[rows]
         if not augmented and self.row_bytes * (len(self.train) + len(self.valid)) <= IN_MEMORY:
             inputs = self._prepared()
             at = self.places[rows]
-            return ArrayStream(inputs, self.targets[rows], places=at, shuffle=shuffle)
+            targets = self.targets[rows]
+            return ArrayStream(inputs, targets, errors=errors, places=at, shuffle=shuffle)
         return SpectraStream(
             self.dataset,
             rows,
             scale=self.scale,
             transform=pipeline if augmented else pipeline.deterministic(),
             mask_channel=self.recipe.mask_channel,
+            errors=errors,
             shuffle=shuffle,
         )
 
@@ -241,6 +249,12 @@ class _Source:
         return self.fixed
 
 
+def scaled_errors(labels: Labels, scale: LabelScale) -> NDArray[Any]:
+    """Errors (N, L) of scaled labels; 0 where they are unknown."""
+    slope = scale.inverse_derivative(scale.forward(labels.values))
+    return np.nan_to_num(labels.errors / slope)
+
+
 def _split(dataset: SpectraDataset, labels: Labels, recipe: Recipe) -> tuple[Rows, Rows, Rows]:
     """Rows by star; those without any label, or outside the selection, are for nothing."""
     some = np.isfinite(labels.values).any(axis=1)
@@ -269,8 +283,18 @@ def _provenance(
             for name, part in zip(("train", "valid", "test"), rows, strict=True)
         },
         "dataset": dataset.provenance,
+        "label_errors": _known_errors(dataset, recipe, rows[0]),
         "members": [
             {"epochs": len(h), "best_epoch": h.best_epoch, "stopped_early": h.stopped_early}
             for h in histories
         ],
     }
+
+
+def _known_errors(dataset: SpectraDataset, recipe: Recipe, rows: Rows) -> dict[str, float]:
+    """Fraction of the training labels whose errors are taken into account."""
+    if not recipe.training.label_errors:
+        return {}
+    labels = dataset.labels.select(recipe.labels or dataset.label_names)[rows]
+    known = np.isfinite(labels.errors).sum(axis=0) / np.isfinite(labels.values).sum(axis=0)
+    return dict(zip(labels.names, known.round(4).tolist(), strict=True))

@@ -4,6 +4,7 @@ from starnet.models.heads.covariance import Covariance
 from starnet.models.heads.distributions import (
     Components,
     components,
+    distributes,
     distribution_of,
     equal_mixture,
     label_log_prob,
@@ -24,6 +25,7 @@ __all__ = [
     "Normal",
     "build_head",
     "components",
+    "distributes",
     "distribution_of",
     "equal_mixture",
     "head_kinds",

@@ -179,21 +179,28 @@ def equal_mixture(members: Sequence[Distribution]) -> Distribution:
     return Components(log_weights, means, lower).distribution()
 
 
+def distributes(network: nn.Module) -> bool:
+    """Whether a network gives distributions: it has ``posterior``, or the older ``distribution``.
+
+    One that wraps others says so itself, by a property ``distributes``.
+    """
+    own = hasattr(network, "posterior") or hasattr(network, "distribution")
+    return getattr(network, "distributes", own)
+
+
 def distribution_of(network: nn.Module, x: Tensor) -> Distribution | None:
     """The distribution over scaled labels that a network gives of inputs (B, C, P).
 
-    From ``posterior(x)``, or from the mean and width of ``distribution(x)``; None if it has
-    neither, or says so by ``distributes``.
+    From ``posterior(x)``, or from the mean and width of ``distribution(x)``; None if it gives
+    labels alone.
     """
-    network_: Any = network
-    if not getattr(network, "distributes", True):
+    if not distributes(network):
         return None
+    giver: Any = network
     if hasattr(network, "posterior"):
-        return network_.posterior(x)
-    if hasattr(network, "distribution"):
-        mean, sigma = network_.distribution(x)
-        return Independent(Normal(mean, sigma, validate_args=False), 1)
-    return None
+        return giver.posterior(x)
+    mean, sigma = giver.distribution(x)
+    return Independent(Normal(mean, sigma, validate_args=False), 1)
 
 
 def outputs_of(network: nn.Module, x: Tensor) -> list[Distribution | None]:

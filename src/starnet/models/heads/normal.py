@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 from torch.distributions import Normal as Univariate
@@ -11,6 +13,9 @@ from starnet.models.heads.registry import Head, register_head
 
 NARROWEST = 1e-4
 """Smallest standard deviation that a head gives, in scaled labels."""
+
+UNIT = math.log(math.e - 1)
+"""Where the softplus is 1."""
 
 
 @register_head("normal")
@@ -27,5 +32,5 @@ class Normal(Head):
 
 
 def spread(raw: Tensor) -> Tensor:
-    """Standard deviations of what a layer gives: about 0.13 of a scaled label at first."""
-    return functional.softplus(raw - 2.0) + NARROWEST
+    """Standard deviations of what a layer gives: 1, as labels scatter among stars, at 0."""
+    return functional.softplus(raw + UNIT) + NARROWEST
