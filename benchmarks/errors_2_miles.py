@@ -35,7 +35,8 @@ from starnet.artifact import Model, load_model, network_inputs
 from starnet.dataset import SpectraDataset, build, find_labels, k_folds, open_dataset
 from starnet.evaluate import scores
 from starnet.evaluate.attenuation import attenuation
-from starnet.inference.calibration import CalibratedPosterior, Calibration
+from starnet.inference import Predictor
+from starnet.inference.calibration import Calibration
 from starnet.inference.posterior import LabelPosterior, MixturePosterior
 from starnet.models import Kernel, Quoted
 from starnet.training.finetune import (
@@ -75,28 +76,24 @@ def calibrate(model: Model, held: HeldOut) -> Calibration:
 def answers(
     model: Model, held: HeldOut, dataset: SpectraDataset, rows: np.ndarray
 ) -> dict[str, LabelPosterior]:
-    """What each method says of some stars."""
+    """What each method says of some stars; the last two as users get them."""
     network, scale = model.network, model.scale
     assert isinstance(network, Quoted)
-    x = torch.as_tensor(network_inputs(model.prepare(dataset.read(rows)), model.channels)).float()
+    spectra = dataset.read(rows)
+    x = torch.as_tensor(network_inputs(model.prepare(spectra), model.channels)).float()
     with torch.no_grad():
-        posterior = network.posterior(x)
-        terms = network.parts(x)[1].double().numpy()
-    mean = posterior.mean.double().numpy()
+        mean, terms = (part.double().numpy() for part in network.parts(x))
     unit = scale.inverse_derivative(mean)
     scatter = np.nanquantile(np.abs(held.residual), 0.6827, axis=0)
     error = {"constant": scatter * unit, "raw": np.exp(terms[:, :, 0]) * unit}
-    values = scale.inverse(mean)
-    out: dict[str, LabelPosterior] = {
-        name: MixturePosterior.gaussian(LABELS, values, error=own) for name, own in error.items()
+    out: dict[str, LabelPosterior | None] = {
+        name: MixturePosterior.gaussian(LABELS, scale.inverse(mean), error=own)
+        for name, own in error.items()
     }
-    covariance = posterior.covariance_matrix.double().numpy() * unit[:, :, None] * unit[:, None]
-    out["quoted"] = MixturePosterior.gaussian(LABELS, values, covariance=covariance)
-    made = calibrate(model, held)
-    factors = made.scales(LABELS, {name: values[:, LABELS.index(name)] for name in EDGES})
-    reach = made.reach(LABELS)
-    out["calibrated"] = CalibratedPosterior(out["quoted"], factors, made.levels, reach)
-    return out
+    calibrated = dataclasses.replace(model, calibration=calibrate(model, held).to_dict())
+    out["quoted"] = Predictor(model).predict(spectra).posterior
+    out["calibrated"] = Predictor(calibrated).predict(spectra).posterior
+    return {name: said for name, said in out.items() if said is not None}
 
 
 def noise_of(model: Model) -> np.ndarray:
