@@ -19,7 +19,6 @@ from starnet.inference import LabelFlag, Predictor
 from starnet.library import draw
 from starnet.models import build_network
 from starnet.models.emulator import EmulatorConfig, EmulatorNetwork
-from starnet.plots.page import Page
 from starnet.preprocess import ChipMedian, InterpolateMasked, Pipeline
 from starnet.spectra import Labels, LabelScale
 from starnet.surveys import read_file
@@ -148,16 +147,6 @@ def test_the_report_is_one_page_that_fetches_nothing(result):
     for words in ("Kiel diagram", "Cramér-Rao", "temperature sequence", "[Mg/Fe]", "seed"):
         assert words in text
     assert path.stat().st_size < 6e6
-
-
-def test_a_page_escapes_what_it_is_given(tmp_path):
-    page = Page("a < b & c")
-    page.text("see `x < 1` <script>")
-    page.table(["<i>"], [["&"]])
-    text = page.write(tmp_path / "p.html").read_text()
-    assert "<script>" not in text
-    assert "<code>x &lt; 1</code>" in text
-    assert "<th>&lt;i&gt;</th>" in text
 
 
 def test_lines_are_named_after_the_label_that_deepens_them(emulator):
