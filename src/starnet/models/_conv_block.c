@@ -343,6 +343,14 @@ int starnet_backward(const float *x, int64_t n, int n_in, const float *w1, const
     return failed;
 }
 
+#define INLINE static inline __attribute__((always_inline))
+#define TOGETHER (NX <= 6 ? 2 : 1) /* outputs whose sums fit into registers */
+#ifdef __clang__
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (m4){__VA_ARGS__})
+#endif
+
 /* A pooled value that is alive, and where the weights of its filter lie for its place. */
 typedef struct {
     int32_t filter, reach;
@@ -362,20 +370,27 @@ static void list_alive(const uint8_t *arg, int n_pool, alive *list, int32_t *end
     }
 }
 
-/* Slopes at the second layer's input, from those at its pooled output; dh is zero before. */
-static void alive_inputs(const float *g, const alive *list, const int32_t *ends, int n_pool,
-                         const float *reach, float *dh) {
-    for (int j = 0, m = 0; j < n_pool; j++) {
-        const float *gj = g + (size_t)j * F2;
-        float *dp = dh + (size_t)j * POOL * F1P;
-        v8 acc[NX] = {{0}};
+/* Slopes of n outputs at the second layer's input, from those at its pooled output. */
+INLINE void alive_inputs(const int n, const float *g, size_t n_pooled, const alive *list,
+                         const int32_t *ends, const float *reach, float *dh, size_t n_dh) {
+    for (int j = 0, m = 0; j < (int)(n_pooled / F2); j++) {
+        v8 acc[2 * NX] = {{0}};
         for (; m < ends[j]; m++) {
-            const float slope = gj[list[m].filter];
-            const float *wp = reach + list[m].reach;
+            const float *wp = reach + list[m].reach, *gp = g + (size_t)j * F2 + list[m].filter;
+            const float one = gp[0], other = gp[(n - 1) * n_pooled];
 #pragma GCC unroll 32
-            for (int i = 0; i < NX; i++) acc[i] += slope * LOAD8(wp + 8 * i);
+            for (int i = 0; i < NX; i++) {
+                const v8 part = LOAD8(wp + 8 * i);
+                acc[i] += one * part;
+                if (n == 2) acc[NX + i] += other * part;
+            }
         }
-        for (int i = 0; i < NX; i++) *(v8u *)(dp + 8 * i) = LOAD8(dp + 8 * i) + acc[i];
+#pragma GCC unroll 2
+        for (int l = 0; l < n; l++) {
+            float *dp = dh + l * n_dh + (size_t)j * POOL * F1P;
+#pragma GCC unroll 32
+            for (int i = 0; i < NX; i++) *(v8u *)(dp + 8 * i) = LOAD8(dp + 8 * i) + acc[l * NX + i];
+        }
     }
 }
 
@@ -386,16 +401,32 @@ static void pack_window(const float *w1, int channel, float *w) {
         for (int k = 0; k < K; k++) w[(K - 1 - k) * F1P + f] = w1[(f * CIN + channel) * K + k];
 }
 
-/* dh is preceded by (K - 1) rows of zeros and followed by as many. */
+/* Sums of the eight numbers in each of four vectors. */
+INLINE v4 sums_of(const v8 *acc) {
+    v4 t[4];
+    for (int i = 0; i < 4; i++) {
+        v4 half[2];
+        memcpy(half, acc + i, sizeof(half));
+        t[i] = half[0] + half[1];
+    }
+    v4 a = SHUFFLE(t[0], t[1], 0, 4, 1, 5) + SHUFFLE(t[0], t[1], 2, 6, 3, 7);
+    v4 b = SHUFFLE(t[2], t[3], 0, 4, 1, 5) + SHUFFLE(t[2], t[3], 2, 6, 3, 7);
+    return SHUFFLE(a, b, 0, 1, 4, 5) + SHUFFLE(a, b, 2, 3, 6, 7);
+}
+
+/* dh is preceded by (K - 1) rows of zeros and followed by as many, and by some to spare. */
 static void channel_inputs(const float *dh, const float *window, sizes s, float *dx) {
     v8 w[NW];
     for (int i = 0; i < NW; i++) w[i] = LOAD8(window + 8 * i);
-    for (int p = 0; p < s.n_in; p++) {
+    for (int p = 0; p < s.n_in; p += 4) {
         const float *dp = dh + (p + PADL - K + 1) * F1P;
-        v8 acc = {0};
+        v8 acc[4] = {{0}};
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++)
 #pragma GCC unroll 32
-        for (int i = 0; i < NW; i++) acc += w[i] * LOAD8(dp + 8 * i);
-        dx[p] = ((acc[0] + acc[4]) + (acc[1] + acc[5])) + ((acc[2] + acc[6]) + (acc[3] + acc[7]));
+            for (int i = 0; i < NW; i++) acc[j] += w[i] * LOAD8(dp + j * F1P + 8 * i);
+        const v4 four = sums_of(acc);
+        memcpy(dx + p, &four, sizeof(float) * (s.n_in - p < 4 ? s.n_in - p : 4));
     }
 }
 
@@ -408,7 +439,7 @@ int starnet_slopes(const float *x, int64_t n, int n_in, const float *w1, const f
     const sizes s = sizes_of(n_in);
     const int xrow = s.n_in + PADL + PADR + SLACK;
     const size_t n_pooled = (size_t)s.n_pool * F2, lead = ROUND((K - 1) * F1P, 16);
-    const size_t rows = (size_t)s.n_h + 2 * (K + POOL + 8), n_dh = rows * F1P + lead;
+    const size_t rows = (size_t)s.n_h + 2 * (K + POOL + 8), n_dh = ROUND(rows * F1P + lead, 16);
     float w1p[CIN * K * F1P], b1p[F1P], window[NW * 8];
     float *reach = scratch((size_t)F2 * POOL * NX * 8);
     int failed = !reach;
@@ -419,7 +450,7 @@ int starnet_slopes(const float *x, int64_t n, int n_in, const float *w1, const f
 #pragma omp parallel num_threads(threads) reduction(| : failed)
     {
         float *xs = scratch((size_t)CIN * xrow), *h = scratch((size_t)s.n_h * F1P + 8 * F1P);
-        float *dh = scratch(n_dh);
+        float *dh = scratch(n_dh * TOGETHER);
         alive *list = (alive *)scratch((n_pooled + 1) * (sizeof(alive) / sizeof(float)));
         int32_t *ends = (int32_t *)scratch(s.n_pool);
         failed = !xs || !h || !dh || !list || !ends;
@@ -429,14 +460,23 @@ int starnet_slopes(const float *x, int64_t n, int n_in, const float *w1, const f
             pad_input(x + (size_t)i * CIN * n_in, s, xs, xrow);
             first_layer(xs, xrow, w1p, b1p, s, h);
             list_alive(arg + i * n_pooled, s.n_pool, list, ends);
-            for (int64_t r = i * n_out; r < (i + 1) * n_out; r++) {
-                memset(dh, 0, sizeof(float) * n_dh);
-                float *d1 = dh + lead + PADL * F1P;
-                alive_inputs(g + r * n_pooled, list, ends, s.n_pool, reach, dh + lead);
-                close_relu(d1, h + PADL * F1P, s.n_conv1 * F1P);
-                memset(dh, 0, sizeof(float) * (d1 - dh));
-                memset(d1 + s.n_conv1 * F1P, 0, sizeof(float) * (K - 1) * F1P);
-                channel_inputs(d1, window, s, dx + (size_t)r * n_in);
+            for (int l = 0; l < n_out;) {
+                const int some = n_out - l < TOGETHER ? 1 : TOGETHER;
+                const int64_t r = i * n_out + l;
+                memset(dh, 0, sizeof(float) * n_dh * some);
+                if (some == 1)
+                    alive_inputs(1, g + r * n_pooled, n_pooled, list, ends, reach, dh + lead, n_dh);
+                else
+                    alive_inputs(TOGETHER, g + r * n_pooled, n_pooled, list, ends, reach, dh + lead,
+                                 n_dh);
+                for (int k = 0; k < some; k++) {
+                    float *start = dh + k * n_dh, *d1 = start + lead + PADL * F1P;
+                    close_relu(d1, h + PADL * F1P, s.n_conv1 * F1P);
+                    memset(start, 0, sizeof(float) * (d1 - start));
+                    memset(d1 + s.n_conv1 * F1P, 0, sizeof(float) * (K - 1) * F1P);
+                    channel_inputs(d1, window, s, dx + (size_t)(r + k) * n_in);
+                }
+                l += some;
             }
         }
         free(xs), free(h), free(dh), free(list), free(ends);
@@ -447,7 +487,6 @@ int starnet_slopes(const float *x, int64_t n, int n_in, const float *w1, const f
 
 #define PANEL 48 /* columns of a matrix that stay in the core's cache while all spectra use them */
 #define LABELS 6 /* outputs that are done together, at most */
-#define INLINE static inline __attribute__((always_inline))
 
 /* Rows of a matrix that matter to one spectrum, and their factors for up to LABELS outputs. */
 static int list_rows(const float *v, int n_out, int n_rows, int32_t *rows, float *factors) {
