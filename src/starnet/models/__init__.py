@@ -1,6 +1,7 @@
 """Networks: StarNet and its kin, known by name and rebuilt from their configuration."""
 
 from starnet.models._fused import plain_operations
+from starnet.models.amortised import Amortised, AmortisedConfig
 from starnet.models.dropout import MonteCarloDropout
 from starnet.models.ensemble import Ensemble, EnsembleConfig, gather
 from starnet.models.headed import Headed, HeadedConfig
@@ -20,6 +21,8 @@ from starnet.models.runtime import apply_network, keep_memory
 from starnet.models.starnet import StarNet, StarNetConfig
 
 __all__ = [
+    "Amortised",
+    "AmortisedConfig",
     "Ensemble",
     "EnsembleConfig",
     "Headed",
