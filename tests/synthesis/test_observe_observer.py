@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from astropy.table import Table
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from starnet.errors import ConfigError, DataError, GridError
 from starnet.spectra import Spectra, WavelengthGrid
@@ -14,6 +16,7 @@ from starnet.synthesis.observe import (
     ContinuumError,
     Instrument,
     Observer,
+    Ripples,
     SkyLines,
     Telluric,
     sky_sources,
@@ -350,3 +353,24 @@ def test_bad_spectra_are_refused():
 def test_bad_parameters_are_refused(make, says):
     with pytest.raises(ConfigError, match=says):
         make()
+
+
+@given(amplitude=st.floats(1e-3, 0.05), length=st.floats(2.0, 30.0))
+@settings(max_examples=15, deadline=None)
+def test_ripples_have_their_amplitude_and_go_together_over_their_length(amplitude, length):
+    grid = WavelengthGrid.linear(5000.0, 1.0, 20000, "vacuum")
+    factor, drawn = Ripples(amplitude, length).draw(np.random.default_rng(1), grid)
+    wave = factor - 1
+    assert wave.std() == pytest.approx(amplitude, rel=0.15)
+    lag = round(length)
+    together = np.mean(wave[:-lag] * wave[lag:]) / wave.var()
+    assert together == pytest.approx(np.exp(-0.25 * (lag / length) ** 2), abs=0.1)
+    assert drawn["ripple"] == pytest.approx(amplitude)
+
+
+def test_ripples_are_left_out_by_default_and_survive_a_description():
+    assert Observer(Instrument.preset("apogee")).ripples is None
+    observer = Observer(Instrument.preset("apogee"), ripples=Ripples((0.001, 0.01), 5.0))
+    assert Observer.from_dict(observer.to_dict()) == observer
+    with pytest.raises(ConfigError, match="below 0.5"):
+        Ripples(amplitude=2.0)

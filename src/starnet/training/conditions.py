@@ -228,6 +228,9 @@ def draw_conditions(
         flux = 1 + rows[0] + star @ rows[1:]
         factor, added, sigma, mask = seen_by(views, flux, f"{seed}-{j}", rng)
         ivar = np.where(mask, 0.0, 1.0 / np.maximum(sigma, 1e-6) ** 2)
+        noise = np.random.default_rng([seed, 3, j]).standard_normal(sigma.size)
+        ivar = _believed(reader, flux * factor + added + sigma * noise, ivar)
+        mask = ivar <= 0
         middle = float(np.median(ivar[~mask]))
         weight = torch.from_numpy(np.minimum(ivar / middle, HEAVIEST))
         scaled = wide * weight
@@ -249,6 +252,13 @@ def draw_conditions(
         if progress:
             progress(j + 1)
     return Conditions(*(torch.stack(column) for column in zip(*parts, strict=True)))
+
+
+@torch.no_grad()
+def _believed(reader: Reader, flux: Array, ivar: Array) -> Array:
+    """Inverse variance (P,) that the reader takes for its fit: pixels rejected, errors enlarged."""
+    x = torch.as_tensor(np.stack([flux, ivar])[None], dtype=torch.float32)
+    return reader.normalised(x)[1][0].double().numpy()
 
 
 def seen_by(

@@ -12,6 +12,7 @@ from starnet.synthesis.observe.broadening import broaden, broaden_spectra
 from starnet.synthesis.observe.effects import (
     BadPixels,
     ContinuumError,
+    Ripples,
     SkyLines,
     Telluric,
     sky_sources,
@@ -27,6 +28,7 @@ __all__ = [
     "ContinuumError",
     "Instrument",
     "Observer",
+    "Ripples",
     "SkyLines",
     "Telluric",
     "broaden",

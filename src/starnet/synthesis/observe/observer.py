@@ -28,6 +28,7 @@ from starnet.synthesis.observe.effects import (
     BadPixels,
     ContinuumError,
     Record,
+    Ripples,
     SkyLines,
     Telluric,
 )
@@ -38,6 +39,7 @@ EFFECTS: dict[str, type[Described]] = {
     "sky": SkyLines,
     "telluric": Telluric,
     "continuum": ContinuumError,
+    "ripples": Ripples,
     "pixels": BadPixels,
 }
 NARROWEST, WIDEST = 0.5, 2.0  # factors on the line spread beyond which draws are cut
@@ -85,8 +87,8 @@ class Observer:
     velocity : float
         Standard deviation of the star's velocity, km/s, by which lines of sky and atmosphere are
         out of place in the rest frame. None of it in the observed frame.
-    sky, telluric, continuum, pixels : optional
-        The other effects; None leaves one out.
+    sky, telluric, continuum, pixels, ripples : optional
+        The other effects; None leaves one out, as ripples are by default.
 
     Raises
     ------
@@ -106,6 +108,7 @@ class Observer:
     telluric: Telluric | None = field(default_factory=Telluric)
     continuum: ContinuumError | None = field(default_factory=ContinuumError)
     pixels: BadPixels | None = field(default_factory=BadPixels)
+    ripples: Ripples | None = None
 
     def __post_init__(self) -> None:
         whole = isinstance(self.seed, int | np.integer) and self.seed >= 0
@@ -248,6 +251,10 @@ class Observer:
         factor, added = np.ones(flux.size), np.zeros(flux.size)
         if self.continuum is not None:
             part, drawn = self.continuum.draw(self.stream(name, visit, "continuum"), grid)
+            factor *= part
+            record |= drawn
+        if self.ripples is not None:
+            part, drawn = self.ripples.draw(self.stream(name, visit, "ripples"), grid)
             factor *= part
             record |= drawn
         if self.telluric is not None:
