@@ -215,7 +215,7 @@ def ordinary(predictor: Predictor, data: Path) -> dict[str, Any]:
 
 def optical(which: str, arguments: argparse.Namespace, scale: int) -> tuple[Any, Any]:
     """The figures of the optical model, of emulated stars."""
-    predictor = with_novelty(starnet.load(which), 2000 // scale)
+    predictor = with_novelty(starnet.load(which), max(700, 2000 // scale))
     assert predictor.emulator is not None
     n = 2000 // scale
     good, labels = draw_spectra(
