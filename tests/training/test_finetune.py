@@ -187,3 +187,14 @@ def test_variances_follow_new_weights(spectra):
         second.load_state_dict({k: v.half().float() for k, v in first.state_dict().items()})
         ours, theirs = first.mean_and_variance(x)[1], second.mean_and_variance(x)[1]
     np.testing.assert_allclose(ours, theirs, rtol=0.05, atol=1e-4)
+
+
+def test_variances_have_gradients_after_predictions(spectra):
+    network = spreading(spectra)
+    x = torch.from_numpy(spectra[0][:3])
+    with torch.inference_mode():
+        network.mean_and_variance(x)
+    x.requires_grad_()
+    network.mean_and_variance(x)[1].sum().backward()
+    assert x.grad is not None
+    assert x.grad.abs().sum() > 0

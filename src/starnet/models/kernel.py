@@ -197,11 +197,12 @@ class Kernel(nn.Module):
     def inverse(self) -> Tensor:
         """Inverse covariance (L, N, N) of the stars' labels; 0 where a star has no label."""
         if self._inverse is None:
-            exact = copy.deepcopy(self).double().cpu()
-            shapes = exact.shapes(exact.stars, exact.stars)
-            own = [exact.kernel(*shapes, i) for i in range(self.config.n_labels)]
-            parts = [inverse_of(k, p) for k, p in zip(own, exact.precision, strict=True)]
-            self._inverse = torch.stack(parts)
+            with torch.inference_mode(mode=False):  # it is kept, for gradients too
+                exact = copy.deepcopy(self).double().cpu()
+                shapes = exact.shapes(exact.stars, exact.stars)
+                own = [exact.kernel(*shapes, i) for i in range(self.config.n_labels)]
+                parts = [inverse_of(k, p) for k, p in zip(own, exact.precision, strict=True)]
+                self._inverse = torch.stack(parts)
         return self._inverse
 
     def prior(self, features: Tensor, i: int) -> Tensor:
