@@ -163,6 +163,7 @@ def _against_truth(
     import numpy as np
 
     from starnet.evaluate import assess_truth
+    from starnet.evaluate.strata import LEAST
     from starnet.evaluate.tables import match_truth
 
     reference, column = match_truth(table, truth, key=key)
@@ -177,7 +178,13 @@ def _against_truth(
         "model": _models(table),
     }
     return assess_truth(
-        some.labels, reference, snr=some.snr, by=strata, limit=limit, least=least, about=about
+        some.labels,
+        reference,
+        snr=some.snr,
+        by=strata,
+        limit=limit,
+        least=least or LEAST,
+        about=about,
     )
 
 
@@ -185,6 +192,7 @@ def _against_repeats(
     table: PredictionTable, least: int, emulator: str, instrument: str
 ) -> RepeatAssessment:
     from starnet.evaluate import assess_repeats
+    from starnet.evaluate.strata import LEAST_PAIRS
 
     some, lacking = table.with_noise_errors()
     limit, about = _limit(some, emulator, instrument)
@@ -195,7 +203,7 @@ def _against_repeats(
         "model": _models(table),
     }
     return assess_repeats(
-        some.labels, some.star, snr=some.snr, limit=limit, least=least, about=about
+        some.labels, some.star, snr=some.snr, limit=limit, least=least or LEAST_PAIRS, about=about
     )
 
 

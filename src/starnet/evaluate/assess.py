@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from starnet.errors import ConfigError, DataError, LabelError
 from starnet.evaluate import repeats, scores
 from starnet.evaluate.results import Assessment, By, RepeatAssessment
-from starnet.evaluate.strata import LEAST, strata
+from starnet.evaluate.strata import LEAST, LEAST_PAIRS, strata
 from starnet.spectra import Labels
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def assess_repeats(
     snr: ArrayLike | None = None,
     limit: ArrayLike | None = None,
     edges: Mapping[str, Sequence[float]] | None = None,
-    least: int = LEAST,
+    least: int = LEAST_PAIRS,
     about: Mapping[str, Any] | None = None,
 ) -> RepeatAssessment:
     """Hold repeat visits against each other; no truth is needed.

@@ -17,7 +17,7 @@ from starnet.evaluate.metrics import MAD_TO_SIGMA
 
 Array = NDArray[Any]
 RESAMPLED = 300
-"""Draws of the bootstrap."""
+"""Draws of the bootstrap, fewer (down to 50) for very many pairs."""
 OF_NORMAL = 1.1664
 """Standard error of 1.4826 times a median absolute deviation about zero, times sqrt(n)."""
 
@@ -157,8 +157,8 @@ def _one(difference: Array, star: NDArray[np.intp], seed: int) -> tuple[float, .
     weight = (2 / visits)[number]
     ratio = MAD_TO_SIGMA * _weighted_median(size, weight)
     rng = np.random.default_rng(seed)
-    drawn = np.empty(RESAMPLED)
-    for i in range(RESAMPLED):
+    drawn = np.empty(max(50, min(RESAMPLED, 3_000_000 // size.size)))
+    for i in range(drawn.size):
         times = np.bincount(rng.integers(count.size, size=count.size), minlength=count.size)
         drawn[i] = MAD_TO_SIGMA * _weighted_median(size, weight * times[number])
     error = max(float(np.std(drawn)), OF_NORMAL * ratio / np.sqrt(weight.sum()))

@@ -97,18 +97,20 @@ class Assessment:
         1.4826 times the median of \\|z\\|, by which errors are too small; ``crps`` (mean);
         ``over_limit``.
         """
-        rows = [self._row(s, i) for s in self.strata for i in range(len(self.names))]
+        rows = []
+        for stratum in self.strata:
+            over = self.over_limit(stratum)
+            rows += [self._row(stratum, i, float(v)) for i, v in enumerate(over)]
         return Table(rows=rows)
 
     def _rows(self, stratum: Stratum | None) -> NDArray[np.bool_]:
         return self.strata[0].rows if stratum is None else stratum.rows
 
-    def _row(self, stratum: Stratum, i: int) -> dict[str, Any]:
+    def _row(self, stratum: Stratum, i: int, over_limit: float) -> dict[str, Any]:
         inside = stratum.rows & np.isfinite(self.pit[:, i])
         gap = (self.predicted.values - self.truth.values)[inside, i]
         z, levels = self.z[inside, i], scores.LEVELS
         found = scores.coverage_of_pit(self.pit[inside, i], levels)
-        over = self.over_limit(stratum)[i] if self.limit is not None else np.nan
         return {
             **_place(self.names[i], stratum),
             "n": int(inside.sum()),
@@ -120,7 +122,7 @@ class Assessment:
             "z_scatter": robust_scatter(z),
             "factor": MAD_TO_SIGMA * _median(np.abs(z)),
             "crps": float(np.mean(self.crps[inside, i])) if inside.any() else np.nan,
-            "over_limit": float(over),
+            "over_limit": over_limit,
         }
 
 

@@ -19,6 +19,8 @@ EDGES: Mapping[str, tuple[float, ...]] = {
 """Where strata begin and end: signal to noise, K, dex."""
 LEAST = 20
 """Stars from which on a stratum says something of coverage."""
+LEAST_PAIRS = 10
+"""Pairs of visits from which on it says something of their scatter."""
 NAMES = {"snr": "S/N", "teff": "Teff", "fe_h": "[Fe/H]"}
 
 
