@@ -223,7 +223,7 @@ def optical(which: str, arguments: argparse.Namespace, scale: int) -> tuple[Any,
     )
     on = predictor.emulator.on(predictor.model.input_grid)
     with torch.no_grad():
-        flux = on.flux(torch.as_tensor(labels.values).float()).numpy().astype(float)
+        flux = on.flux(torch.as_tensor(np.array(labels.values)).float()).numpy().astype(float)
     main, beside = figures(predictor, flux, good, scale, **OPTICAL)
     beside["real"] = real(predictor, arguments.data, REAL["optical"], arguments.quick)
     return main, beside
