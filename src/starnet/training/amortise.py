@@ -30,7 +30,7 @@ from starnet.training.descent import Descent, Loss
 from starnet.training.reader import ReaderRecipe, draw_stars
 
 Array = NDArray[Any]
-NOT_READ = ("calibration", "scatter", "error_floor")
+MEASURED = ("calibration", "scatter", "error_floor")
 """Fields of a model that were measured with the reader's own errors."""
 
 
@@ -192,7 +192,7 @@ def amortise(
         signature=f"{settings} {len(drawn.conditions)} {weights_digest(drawn.reader)}",
         report=lambda step, value, s: say(f"step {step}, loss {value:.4f}, {s:.0f} s"),
     )
-    forgotten = {f.name: {} for f in dataclasses.fields(model) if f.name in NOT_READ}
+    forgotten = {f.name: {} for f in dataclasses.fields(model) if f.name in MEASURED}
     provenance = {**model.provenance, "amortised": settings}
     return dataclasses.replace(
         model,
