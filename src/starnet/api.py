@@ -9,6 +9,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from starnet.artifact import check_model_output
+from starnet.catalog.calibrate import with_errors
 from starnet.dataset import open_dataset
 from starnet.errors import ConfigError, LabelError
 from starnet.inference import Chooser, Predictor, load_all, load_predictor
@@ -70,7 +71,7 @@ def train(
     progress: bool = True,
     **settings: Any,
 ) -> Predictor:
-    """Train a model on a data set.
+    """Train a model on a data set; stars kept for validation measure the errors of its labels.
 
     Parameters
     ----------
@@ -97,16 +98,18 @@ def train(
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if out is not None:
         check_model_output(out, overwrite=overwrite)
+    dataset = open_dataset(data)
     result = train_model(
-        open_dataset(data),
+        dataset,
         chosen.with_settings(**settings),
         name="starnet" if out is None else Path(out).name,
         checkpoint_dir=checkpoint_dir,
         progress=progress,
     )
+    model = with_errors(result.model, dataset, result.rows[1])[0]
     if out is not None:
-        result.model.save(out, overwrite=overwrite)
-    return Predictor(result.model)
+        model.save(out, overwrite=overwrite)
+    return Predictor(model)
 
 
 @overload

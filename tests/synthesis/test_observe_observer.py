@@ -372,5 +372,5 @@ def test_ripples_are_left_out_by_default_and_survive_a_description():
     assert Observer(Instrument.preset("apogee")).ripples is None
     observer = Observer(Instrument.preset("apogee"), ripples=Ripples((0.001, 0.01), 5.0))
     assert Observer.from_dict(observer.to_dict()) == observer
-    with pytest.raises(ConfigError, match="below 0.5"):
+    with pytest.raises(ConfigError, match=r"below 0\.5"):
         Ripples(amplitude=2.0)

@@ -2,9 +2,11 @@
 
 from starnet.cli import (
     assess,
+    calibrate,
     dataset,
     demo,
     download,
+    explain,
     fit,
     info,
     physics,
@@ -19,9 +21,11 @@ from starnet.cli._app import app, main
 __all__ = [
     "app",
     "assess",
+    "calibrate",
     "dataset",
     "demo",
     "download",
+    "explain",
     "fit",
     "info",
     "main",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,9 +39,11 @@ def train(
 
     Beside the model folder OUT, the folder OUT.training gets the training curve, the split by
     star, predictions and figures for the test stars, the effective settings, and checkpoints:
-    a run that was interrupted goes on when the same command is given again.
+    a run that was interrupted goes on when the same command is given again. Errors of the labels
+    are measured on the stars kept for validation.
     """
     from starnet.artifact import check_model_output
+    from starnet.catalog.calibrate import with_errors
     from starnet.dataset import open_dataset
     from starnet.training import load_recipe, train_model
 
@@ -62,7 +65,11 @@ def train(
         checkpoint_dir=work / "checkpoints",
         on_member=lambda i, n: console.print(f"network {i + 1} of {n}") if n > 1 else None,
     )
+    with progress("errors") as tick:
+        model, said = with_errors(result.model, dataset, result.rows[1], tick=tick)
+    result = dataclasses.replace(result, model=model)
     result.model.save(out, overwrite=overwrite)
+    console.print(said, soft_wrap=True)
     shutil.rmtree(work / "checkpoints", ignore_errors=True)
     report(result, dataset, work)
     console.print(f"model: {out}   curves, split, tests, figures: {work}", soft_wrap=True)

@@ -18,7 +18,7 @@ from starnet.inference.flags import LabelFlag, legend, of_the_star
 from starnet.inference.information import disagreement, members_disagree, not_measured
 from starnet.inference.novelty import Novelty
 from starnet.inference.posterior import LabelPosterior
-from starnet.inference.quoted import Quoted, quote
+from starnet.inference.quoted import Answer, quote
 from starnet.inference.velocity import to_rest
 from starnet.spectra import Labels, Spectra
 from starnet.synthesis.emulator import Emulator
@@ -281,7 +281,7 @@ class Predictor:
             return None
         return cycle(labels, spectra, emulator, keep=keep, ready=True)
 
-    def _flags(self, said: Quoted, prepared: Spectra) -> NDArray[Any]:
+    def _flags(self, said: Answer, prepared: Spectra) -> NDArray[Any]:
         values = said.values
         flags = np.zeros(values.shape, dtype=np.int16)
         flags[self.model.scale.outside(values)] |= LabelFlag.OUTSIDE_BOUNDS

@@ -30,7 +30,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Quoted:
+class Answer:
     """Labels of N stars with their errors in physical units.
 
     Attributes
@@ -68,7 +68,7 @@ def quote(
     alive: Array | None = None,
     batch_size: int = 128,
     device: str = "cpu",
-) -> Quoted:
+) -> Answer:
     """Labels of prepared spectra, with calibrated errors where the model has a calibration.
 
     Parameters
@@ -110,7 +110,7 @@ def quote(
     )
 
 
-def _raw(model: Model, prepared: Spectra, batch_size: int, device: str) -> Quoted:
+def _raw(model: Model, prepared: Spectra, batch_size: int, device: str) -> Answer:
     """As the network gives it, before calibration and floor."""
     network, scale = model.network, model.scale
     run = {"batch_size": batch_size, "device": device}
@@ -122,15 +122,15 @@ def _raw(model: Model, prepared: Spectra, batch_size: int, device: str) -> Quote
         noise = np.sqrt(np.einsum("nll->nl", covariance))
         total = combine(np.nan_to_num(covariance), _scatter(model, values))
         posterior = MixturePosterior.gaussian(model.labels, values, covariance=total)
-        return Quoted(values, posterior.error, noise, None, posterior)
+        return Answer(values, posterior.error, noise, None, posterior)
     found = network_posterior(network, inputs, scale, **run)
     if found is None:
         values = scale.inverse(apply_network(network, inputs, **run))
         nothing = np.full(values.shape, np.nan)
-        return Quoted(values, nothing, nothing)
+        return Answer(values, nothing, nothing)
     nothing = np.full(found.mean.shape, np.nan)
     members = _members(model, inputs, run)
-    return Quoted(found.mean, found.error, nothing, None, found, members)
+    return Answer(found.mean, found.error, nothing, None, found, members)
 
 
 def _scatter(model: Model, values: Array) -> Array:
@@ -143,7 +143,7 @@ def _scatter(model: Model, values: Array) -> Array:
     return out
 
 
-def _read(network: Reader, model: Model, inputs: Array, run: dict[str, Any]) -> Quoted:
+def _read(network: Reader, model: Model, inputs: Array, run: dict[str, Any]) -> Answer:
     n, f = len(model.labels), network.config.n_features
     out = apply_network(_Reading(network), inputs, **run)
     features, out = out[:, :f], out[:, f:]
@@ -152,7 +152,7 @@ def _read(network: Reader, model: Model, inputs: Array, run: dict[str, Any]) -> 
     told = out.shape[1] > 2 * n
     noise = out[:, 2 * n :] * slope if told else np.full(values.shape, np.nan)
     posterior = MixturePosterior.gaussian(model.labels, values, error=error)
-    return Quoted(values, error, noise, None, posterior, None, features)
+    return Answer(values, error, noise, None, posterior, None, features)
 
 
 def _members(model: Model, inputs: Array, run: dict[str, Any]) -> Array | None:

@@ -5,7 +5,7 @@ from starnet.training.history import Epoch, History
 from starnet.training.loop import choose_device, fit
 from starnet.training.recipe import Recipe, load_recipe, recipe_names
 from starnet.training.streams import ArrayStream, Batch, Stream
-from starnet.training.train import TrainingResult, train_model
+from starnet.training.train import TrainingResult, split_rows, train_model
 
 __all__ = [
     "ArrayStream",
@@ -20,5 +20,6 @@ __all__ = [
     "fit",
     "load_recipe",
     "recipe_names",
+    "split_rows",
     "train_model",
 ]

@@ -103,7 +103,7 @@ def train_model(
     """
     names = recipe.labels or dataset.label_names
     labels = dataset.labels.select(names)
-    rows = rows or _split(dataset, labels, recipe)
+    rows = rows or split_rows(dataset, recipe)
     train, valid, _ = rows
     scale = LabelScale.fit(labels[train], log10=recipe.log10)
     source = _Source(dataset, recipe, scale, train, valid, progress)
@@ -255,8 +255,18 @@ def scaled_errors(labels: Labels, scale: LabelScale) -> NDArray[Any]:
     return np.nan_to_num(labels.errors / slope)
 
 
-def _split(dataset: SpectraDataset, labels: Labels, recipe: Recipe) -> tuple[Rows, Rows, Rows]:
-    """Rows by star; those without any label, or outside the selection, are for nothing."""
+def split_rows(dataset: SpectraDataset, recipe: Recipe) -> tuple[Rows, Rows, Rows]:
+    """Rows for training, validation and test, by star.
+
+    Those without any label, or outside the recipe's selection, are for nothing. The same data set
+    and recipe give the same rows.
+
+    Raises
+    ------
+    TrainingError
+        If no row is left.
+    """
+    labels = dataset.labels.select(recipe.labels or dataset.label_names)
     some = np.isfinite(labels.values).any(axis=1)
     useful = np.flatnonzero(some & recipe.selected(dataset.labels))
     if useful.size == 0:
