@@ -14,6 +14,8 @@ from starnet.plots.labels import kiel, one_to_one, residuals
 from starnet.plots.limits import comparison, over_limit
 from starnet.plots.page import Page
 from starnet.plots.repeats import difference_histograms, ratios
+from starnet.plots.response import response_matrix
+from starnet.plots.sensitivity import sensitivity_map
 from starnet.plots.sequence import sequence
 from starnet.plots.stars import reconstructions
 from starnet.plots.training import training_curve
@@ -34,7 +36,9 @@ __all__ = [
     "ratios",
     "reconstructions",
     "residuals",
+    "response_matrix",
     "save",
+    "sensitivity_map",
     "sequence",
     "stratum_map",
     "training_curve",

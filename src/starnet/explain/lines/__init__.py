@@ -1,0 +1,1 @@
+"""Tables of strong lines, made by ``benchmarks/strong_lines.py``; see `explain.KnownLines`."""
