@@ -43,7 +43,7 @@ small by 40 %; above S/N 20 all have more than 0.65 explained, below it 5 % have
 a residual below 0.015."""
 VELOCITY = 8.0
 """Largest velocity (km/s, or half a pixel where that is more) that a spectrum at rest may have."""
-EMISSION_WIDTH, EMISSION_HEIGHT = 150.0, 0.10
+EMISSION_WIDTH, EMISSION_HEIGHT, NARROWEST = 150.0, 0.10, 7
 """km/s over which emission is averaged, and its least height over the continuum."""
 MOST = 5.0
 """Residuals count as this many sigma at most, so that one bad pixel is not a bad star."""
@@ -215,7 +215,10 @@ def _block(
     used = ~spectra.mask & reached & _in_chips(spectra.grid) & finite[:, None]
     fit = fit_model(spectra, model, used)
     out = _statistics(fit, spectra.grid)
-    main = np.concatenate([own[:, :3], clipped[:, 3:]], axis=1)
+    third = "fe_h" if "fe_h" in labels.names else "m_h"
+    error = np.nan_to_num(labels.select(("teff", "logg", third)).errors)
+    near = own[:, :3] + np.clip(clipped[:, :3] - own[:, :3], -error, error)  # within its error
+    main = np.concatenate([near, clipped[:, 3:]], axis=1)
     out["inside"] = emulator.hull.contains(main) & finite
     if keep:
         out |= {"flux": fit.flux, "model": fit.model, "used": fit.good}
@@ -341,7 +344,7 @@ def _statistics(fit: Fitted, grid: WavelengthGrid) -> dict[str, Any]:
 
 def _emission(fit: Fitted, grid: WavelengthGrid) -> Array:
     """Highest running mean above continuum and model that is over 8 sigma, (N,)."""
-    width = max(3, round(EMISSION_WIDTH / _pixel(grid)))
+    width = max(NARROWEST, round(EMISSION_WIDTH / _pixel(grid)))
     over = np.where(fit.good, fit.flux - np.maximum(fit.model, 1.0), 0.0)
     share = uniform_filter1d(fit.good.astype(np.float32), width, axis=1, mode="constant")
     mean = uniform_filter1d(over, width, axis=1, mode="constant") / np.maximum(share, 0.1)

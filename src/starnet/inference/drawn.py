@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from starnet.artifact import Model
 from starnet.errors import ConfigError
-from starnet.library import Sampler
+from starnet.library import draw_mixed
 from starnet.spectra import Labels, Spectra
 from starnet.synthesis.emulator import Emulator
 from starnet.synthesis.observe import Observer
@@ -62,25 +62,13 @@ def draw_spectra(
     if snr is not None:
         settings["snr"] = tuple(snr)
     rng = np.random.default_rng([seed, 5])
-    labels = _stars(recipe["stars"], emulator, n, seed)
+    more = 2 * n + 100  # some are blurred out of the hull
+    values = draw_mixed(recipe["stars"], emulator, more, seed=seed, anew=seed)[:n]
+    labels = Labels(emulator.labels, values)
     flux = _broadened(labels, emulator, recipe.get("sight") or {}, rng)
     meta = Table({"id": [f"drawn-{seed}-{i}" for i in range(n)]})
     clean = Spectra(emulator.grid, flux, frame="rest", meta=meta)
     return Observer.from_dict(settings)(clean), labels
-
-
-def _stars(stars: Any, emulator: Emulator, n: int, seed: int) -> Labels:
-    """Labels of N stars in the emulator's order, a share from each sampler, mixed."""
-    shares = np.array([float(s.get("share", 1.0)) for s in stars])
-    counts = np.ceil(n * shares / shares.sum()).astype(int)
-    rows = []
-    for j, (settings, count) in enumerate(zip(stars, counts, strict=True)):
-        rule = {k: v for k, v in settings.items() if k not in ("share", "blur")}
-        sampler = Sampler.from_dict({**rule, "seed": 7919 * (seed + 1) + j})
-        rows.append(emulator.own(sampler.draw(int(count), emulator.covers)))
-    values = np.concatenate(rows)
-    order = np.random.default_rng([seed, 6]).permutation(len(values))[:n]
-    return Labels(emulator.labels, values[order])
 
 
 def _broadened(

@@ -284,7 +284,10 @@ class Predictor:
     def _flags(self, said: Answer, prepared: Spectra) -> NDArray[Any]:
         values = said.values
         flags = np.zeros(values.shape, dtype=np.int16)
-        flags[self.model.scale.outside(values)] |= LabelFlag.OUTSIDE_BOUNDS
+        margin = np.nan_to_num(said.error)  # a value at the edge may lie beyond it by its error
+        scale = self.model.scale
+        beyond = scale.outside(values - margin) & scale.outside(values + margin)
+        flags[beyond | np.isinf(values)] |= LabelFlag.OUTSIDE_BOUNDS
         flags[prepared.masked_fraction > self.max_masked] |= LabelFlag.MANY_MASKED
         flags[~np.isfinite(values)] |= LabelFlag.FAILED
         if said.information is not None:

@@ -12,6 +12,7 @@ does the whole.
 from starnet.library.engine import open_engine
 from starnet.library.folder import made_before, shards_path
 from starnet.library.isochrone import IsochroneSampler
+from starnet.library.mixed import draw_mixed
 from starnet.library.parsec import Isochrone, read_isochrones
 from starnet.library.plan import LibraryPlan, load_plan, plan_names
 from starnet.library.population import PopulationSampler, draw, vmac_relation
@@ -39,6 +40,7 @@ __all__ = [
     "Vmic",
     "atmospheres_accept",
     "draw",
+    "draw_mixed",
     "draw_stars",
     "load_plan",
     "made_before",

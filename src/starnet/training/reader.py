@@ -22,7 +22,7 @@ from starnet._shipped import read_settings, shipped_names
 from starnet._version import __version__
 from starnet.artifact import Model
 from starnet.errors import ConfigError
-from starnet.library import Sampler
+from starnet.library import draw_mixed
 from starnet.models import Reader, build_network
 from starnet.preprocess import Pipeline
 from starnet.spectra import Labels, LabelScale
@@ -227,29 +227,7 @@ def train_reader(
 
 def draw_stars(recipe: ReaderRecipe, emulator: Emulator, n: int = 300_000) -> Array:
     """Labels (about n, L) of training stars, in the emulator's order, mixed."""
-    parts = []
-    shares = np.array([float(s.get("share", 1.0)) for s in recipe.stars])
-    for share, settings in zip(shares / shares.sum(), recipe.stars, strict=True):
-        rule = {k: v for k, v in settings.items() if k not in ("share", "blur")}
-        drawn = Sampler.from_dict(rule).draw(max(1, int(share * n)), emulator.covers)
-        parts.append(_blurred(emulator.own(drawn), settings.get("blur", {}), emulator))
-    rows = np.concatenate(parts)
-    rows = rows[emulator.hull.contains(rows)]
-    return rows[np.random.default_rng(recipe.seed).permutation(len(rows))]
-
-
-def _blurred(values: Array, blur: Mapping[str, float], emulator: Emulator) -> Array:
-    rng = np.random.default_rng(7)
-    width = np.zeros(len(emulator.labels))
-    for name, sigma in blur.items():
-        some = [n for n in emulator.labels if n.endswith("_fe")] if name == "x_fe" else [name]
-        for one in some:
-            width[emulator.labels.index(one)] = sigma
-    low, high = emulator.hull.low, emulator.hull.high
-    far = values + width * rng.standard_normal(values.shape)
-    inside = low + np.abs((far - high) % (2 * (high - low)) - (high - low))  # as between mirrors
-    mirrored = np.array([name.endswith("_fe") for name in emulator.labels])
-    return np.where(mirrored, inside, far)
+    return draw_mixed(recipe.stars, emulator, n, seed=recipe.seed)
 
 
 def _take_over(network: Reader, start: Model) -> None:
