@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from starnet.errors import ConfigError, LabelError, MissingDependencyError, ModelError
+from starnet.errors import ConfigError, DataError, LabelError, MissingDependencyError, ModelError
 from starnet.explain import Maps, Response, strongest_features
 from starnet.explain.page import packed, write_page
 from starnet.explain.report import Settings, explain
@@ -79,6 +79,18 @@ def test_observed_spectra_alone_are_explained(toy_model, toy_spectra, tmp_path):
     assert names == {"features.ecsv", "occlusion.ecsv", "map-teff.png", "map-logg.png"}
 
 
+def test_flagged_spectra_are_left_out_unless_asked_for(toy_model, toy_spectra):
+    dim = np.array(toy_spectra.ivar)
+    dim[2:] = 1.0  # a signal to noise of 1
+    mixed = toy_spectra.replace(ivar=dim)
+    predictor = Predictor(toy_model)
+    assert explain(predictor, mixed, Settings()).maps["observed"].count[0] == 2
+    assert explain(predictor, mixed, Settings(flagged=True)).maps["observed"].count[0] == 6
+    none = toy_spectra.replace(ivar=np.ones_like(dim))
+    with pytest.raises(DataError, match="flagged"):
+        explain(predictor, none, Settings())
+
+
 def test_some_labels_on_paths(toy_model, toy_spectra):
     found = explain(Predictor(toy_model), toy_spectra, Settings(how="path"), labels=("logg",))
     assert list(found.features) == ["logg"]
@@ -137,7 +149,7 @@ def test_real_and_synthetic_stars_side_by_side(toy_model, toy_emulator):
     seen = quoted(
         toy_emulator.grid, 1 + 0.01 * np.random.default_rng(0).normal(size=(3, 600)), 50.0
     )
-    found = explain(predictor, seen, Settings(stars=6, n_features=4))
+    found = explain(predictor, seen, Settings(stars=6, n_features=4, flagged=True))
     assert list(found.maps) == ["synthetic", "observed"]
     assert found.response is not None
     assert found.response.each.shape == (6, 3, 3)

@@ -61,6 +61,9 @@ def explain(
         bool, typer.Option("--html/--no-html", help="Write the interactive page.")
     ] = True,
     seed: Annotated[int, typer.Option(min=0, help="Of the synthetic stars.")] = 1,
+    flagged: Annotated[
+        bool, typer.Option(help="Also look at observed spectra whose labels are flagged.")
+    ] = False,
     survey: SurveyOption = "",
     config: ConfigOption = None,
 ) -> None:
@@ -84,7 +87,7 @@ def explain(
         _need_plotly()
     predictor = load_predictor(model, cycle=False, adapts=True)
     observed = _read(spectra or [], predictor, survey) if spectra else None
-    chosen: Any = Settings(stars, snr, how, features, occlusion, response, seed)  # type: ignore[arg-type]
+    chosen: Any = Settings(stars, snr, how, features, occlusion, response, seed, flagged)  # type: ignore[arg-type]
     with progress("looking") as tick:
         found = look(
             predictor, observed, chosen, labels=words(labels),

@@ -7,7 +7,7 @@ found.write("explained")
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from starnet._whole import whole_file
-from starnet.errors import ConfigError, LabelError, ModelError
+from starnet.errors import ConfigError, DataError, LabelError, ModelError
 from starnet.explain.agreement import Agreement, agreement
 from starnet.explain.features import Features, features_table, strongest_features
 from starnet.explain.known import KnownLines
@@ -25,7 +25,7 @@ from starnet.explain.occlusion import Occlusion, occlusion
 from starnet.explain.page import write_page
 from starnet.explain.response import MEASURED, UNITS, Response, quoted, response
 from starnet.explain.sensitivity import How, Maps, sensitivity
-from starnet.inference import Predictor
+from starnet.inference import LabelFlag, Predictor, flag_words
 from starnet.spectra import Labels, Spectra
 from starnet.synthesis.emulator import Emulator
 
@@ -35,6 +35,16 @@ COMPARED = 16
 """Stars whose slopes are held against the physics, and that are changed for the response."""
 POPULATION = 2000
 """Stars that the covariance of the population is of."""
+BAD = (
+    LabelFlag.FAILED
+    | LabelFlag.LOW_SNR
+    | LabelFlag.MANY_MASKED
+    | LabelFlag.POOR_FIT
+    | LabelFlag.OUTSIDE_HULL
+    | LabelFlag.EMISSION
+    | LabelFlag.BAD_VELOCITY
+)
+"""Flags of spectra that a mean map is not of."""
 Tell = Callable[[str, int, int], None]
 
 
@@ -54,6 +64,8 @@ class Settings:
     responds : bool
         Whether labels are changed one at a time.
     seed : int
+    flagged : bool
+        Whether observed spectra count whose prediction is flagged `BAD`.
     """
 
     stars: int = 48
@@ -63,6 +75,7 @@ class Settings:
     occlude: str = ""
     responds: bool = True
     seed: int = 1
+    flagged: bool = False
 
     def __post_init__(self) -> None:
         if self.stars < 0 or self.n_features < 1 or not self.snr > 0:
@@ -199,6 +212,8 @@ def explain(
         if some is None or not len(some):
             continue
         keep = _measured(predictor, stars, settings.snr) if title == SYNTHETIC else None
+        if title == OBSERVED and not settings.flagged:
+            some = spectra = unflagged(predictor, some)
         maps[title] = sensitivity(
             model, some, how=settings.how, keep=keep,
             progress=partial(_told, say, f"maps, {title}", len(some)),
@@ -222,6 +237,25 @@ def explain(
             progress=lambda n, m: say("occlusion", n, m),
         )  # fmt: skip
     return Explanation(model.name, maps, features, found, answer, hidden)
+
+
+def unflagged(predictor: Predictor, spectra: Spectra) -> Spectra:
+    """The spectra that are what the model is for, by the flags of their prediction.
+
+    Raises
+    ------
+    DataError
+        If none is.
+    """
+    found = replace(predictor, compares=True).predict(spectra)
+    good = ~np.any(found.flags & int(BAD), axis=1)
+    if not good.any():
+        bits = int(np.bitwise_or.reduce(found.flags, axis=None)) & int(BAD)
+        raise DataError(
+            f"All {len(spectra)} spectra are flagged ({flag_words(bits)}): where a network looks in "
+            "spectra that it is not for says little. Give others, or take them all (--flagged)."
+        )
+    return spectra[np.flatnonzero(good)]
 
 
 def _synthetic(predictor: Predictor, settings: Settings) -> tuple[Labels | None, Spectra | None]:
