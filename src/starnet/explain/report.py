@@ -252,8 +252,8 @@ def unflagged(predictor: Predictor, spectra: Spectra) -> Spectra:
     if not good.any():
         bits = int(np.bitwise_or.reduce(found.flags, axis=None)) & int(BAD)
         raise DataError(
-            f"All {len(spectra)} spectra are flagged ({flag_words(bits)}): where a network looks in "
-            "spectra that it is not for says little. Give others, or take them all (--flagged)."
+            f"All {len(spectra)} spectra are flagged ({flag_words(bits)}): where a network looks "
+            "in spectra that it is not for says little. Give others, or take all (--flagged)."
         )
     return spectra[np.flatnonzero(good)]
 
