@@ -10,8 +10,8 @@ from starnet.errors import ConfigError
 from starnet.models import build_network
 from starnet.preprocess import Pipeline
 from starnet.spectra import LineSpread, WavelengthGrid
-from starnet.synthesis.observe import Instrument, Observer
-from starnet.training.conditions import Sight, Views, draw_conditions, seen_by
+from starnet.synthesis.observe import Instrument, Observer, Ripples
+from starnet.training.conditions import Sight, Views, draw_conditions, mean_depth, seen_by
 from starnet.training.reader import (
     ReaderRecipe,
     ReaderTraining,
@@ -45,7 +45,7 @@ def parts(toy_emulator):
     labels = rng.uniform(toy_emulator.hull.low, toy_emulator.hull.high, (200, 6))
     with torch.no_grad():
         numbers = toy_emulator.network.coefficients(torch.tensor(labels, dtype=torch.float32))
-    rows = views.draw()
+    rows = views.draw(views.star()[0])
     flux = 1 + rows[0] + numbers.numpy() @ rows[1:]
     from starnet.training.emulator import components_of
 
@@ -64,10 +64,10 @@ def test_matrices_say_what_pixels_say(parts):
         Views(emulator, observer(), PIXELS, Sight(spreads=2), 5),
         np.random.default_rng([9, 1]),
     )
-    shared = None
+    transfer = None
     for j in range(4):
-        shared = views.star() if j % 2 == 0 else shared  # two visits of one star
-        rows = views.draw(shared)
+        transfer = views.star()[0] if j % 2 == 0 else transfer  # two visits of one star
+        rows = views.draw(transfer)
         star = numbers[rng.integers(len(numbers))].numpy()
         factor, added, sigma, mask = seen_by(views, 1 + rows[0] + star @ rows[1:], f"9-{j}", rng)
         flux = (1 + rows[0] + numbers[7].numpy() @ rows[1:]) * factor + added
@@ -140,3 +140,41 @@ def test_stars_stay_where_the_emulator_holds(toy_emulator):
     stars = draw_stars(recipe(), toy_emulator, 500)
     assert toy_emulator.hull.contains(stars).all()
     assert len(stars) == 500
+
+
+def test_errors_of_lines_are_as_large_as_the_lines(parts):
+    emulator, network, numbers = parts
+    sight = Sight(spreads=2, line_error=0.2)
+    made = draw_conditions(
+        network, Views(emulator, observer(), PIXELS, sight, 5), numbers, 2, seed=9
+    )
+    generator = torch.Generator().manual_seed(0)
+    stars = numbers[:40].repeat(50, 1)[None].repeat(2, 1, 1)  # (2, 2000, E)
+    depth = mean_depth(emulator, stars)
+    assert (depth > 0).all()
+    wrong = made.line_errors(depth, generator)
+    which = torch.tensor([0, 1])
+    still = made.features(which, stars, torch.Generator().manual_seed(1))
+    moved = made.features(which, stars, torch.Generator().manual_seed(1), wrong)
+    off = (moved - still)[:, :4].view(2, 50, 40, 4)
+    assert off.abs().max() > 0
+    deeper = made.line_errors(2 * depth, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(deeper, 2 * wrong)
+    together = [np.corrcoef(off[0, ..., c].flatten(), off[1, ..., c].flatten())[0, 1]
+                for c in range(4)]  # fmt: skip
+    assert min(together) > 0.8  # both visits of a star have the same lines wrong
+    assert (made.features(which, stars, torch.Generator().manual_seed(1)) == still).all()
+
+
+def test_ripples_are_noise_that_no_error_tells_of(parts):
+    emulator, network, numbers = parts
+    rough = dataclasses.replace(observer(), ripples=Ripples(0.05, 5.0))
+    plain, waved = (
+        draw_conditions(
+            network, Views(emulator, o, PIXELS, Sight(spreads=2), 5), numbers, 2, seed=9
+        )
+        for o in (observer(), rough)
+    )
+    width = [made.noise.float().square().sum(dim=(1, 2)).sqrt() for made in (plain, waved)]
+    assert (width[1] > 1.5 * width[0]).all()
+    assert torch.allclose(plain.gain.float(), waved.gain.float(), rtol=0.2, atol=0.1)

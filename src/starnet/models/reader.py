@@ -274,7 +274,7 @@ class Reader(nn.Module):
         """Design (K + Q, P), ridge (K + Q,), and inverse normal matrix for average weights."""
         made = None if self._solver is None else self._solver[0]
         if made is None or (made.device, made.dtype) != (self.mean.device, self.mean.dtype):
-            with torch.no_grad():
+            with torch.inference_mode(False), torch.no_grad():
                 design = torch.cat([self.basis, self.mean * self.legendre])
                 snr2 = self.config.prior_snr**2
                 loose = torch.full_like(self.legendre[:, 0], 1e-4)

@@ -25,7 +25,7 @@ from starnet.models.heads import label_log_prob
 from starnet.models.reader import Reader
 from starnet.synthesis.emulator import Emulator
 from starnet.synthesis.observe import Observer
-from starnet.training.conditions import Conditions, Sight, Views, draw_conditions
+from starnet.training.conditions import Conditions, Sight, Views, draw_conditions, mean_depth
 from starnet.training.descent import Descent, Loss
 from starnet.training.reader import ReaderRecipe, draw_stars
 
@@ -70,7 +70,9 @@ class Residuals:
         which = torch.randint(len(self.conditions), (groups,), generator=generator)
         numbers = self.emulator.network.coefficients(self.stars[rows])
         numbers = numbers + self.error * torch.randn(numbers.shape, generator=generator)
-        seen = self.conditions.features(which, numbers.view(groups, size, -1), generator)
+        depth = mean_depth(self.emulator, numbers).view(groups, size)
+        wrong = self.conditions.line_errors(depth, generator)
+        seen = self.conditions.features(which, numbers.view(groups, size, -1), generator, wrong)
         hidden = self.reader.hidden(seen)
         return hidden, *self.reader.read(seen, hidden), self.targets[rows]
 

@@ -15,6 +15,8 @@ stars for each.
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 from scipy.sparse import csr_array
 from torch import Tensor
 
@@ -29,10 +32,12 @@ from starnet.models.reader import HEAVIEST, Reader
 from starnet.spectra import WavelengthGrid
 from starnet.synthesis.emulator import Emulator
 from starnet.synthesis.emulator.decoder import decoder_matrix
-from starnet.synthesis.observe import Observer, broaden
+from starnet.synthesis.observe import Observer, Ripples, broaden
 
 Array = NDArray[Any]
 LIGHT = 299792.458
+PATTERNS = 48
+"""Random errors of lines, and ripples, that a set of circumstances mixes for each star."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +50,14 @@ class Sight:
         km/s, drawn evenly, whatever the star (a network must not read labels off them); of
         vsini three quarters of the draws are below a third of the range.
     line_error : float
-        Largest error of line depths in the physics, as a fraction of the depth: each set of
-        circumstances has an amplitude between 0 and this, and its own random error at each
-        wavelength, about a line wide.
+        Largest error of line depths in the physics, as a fraction of the depth: each star has an
+        amplitude between 0 and this, and its own random error at each wavelength, about a line
+        wide.
     line_width : float
         Pixels over which that error goes together (sigma).
     doubtful : sequence of wavelength
         Vacuum Angstrom of lines whose physics is known to be wrong (NLTE, say): their depth has
-        a further error, the same for all of them in a set, of ``doubtful_error`` (sigma), within
+        a further error, the same for all of them in a star, of ``doubtful_error`` (sigma), within
         ``doubtful_reach`` Angstrom.
     spreads : int
         Number of line spreads that the sets share.
@@ -107,7 +112,11 @@ class Views:
         return decoder_matrix(self.emulator.grid, grid, width)[self.pixels].astype(np.float32)
 
     def star(self) -> tuple[Array, Array]:
-        """What all visits of a star share: its broadening, and what the physics gets wrong (P,)."""
+        """What all visits of a star share: its broadening, and what the physics gets wrong (M, P).
+
+        The latter are changes of line depths, as fractions: random ones a line wide of standard
+        deviation ``line_error``, and one of all doubtful lines together. See `Conditions.wrong`.
+        """
         rng, sight = self.rng, self.sight
         vmac = rng.uniform(*sight.vmac)
         low, high = sight.vsini
@@ -118,29 +127,31 @@ class Views:
         transfer = np.fft.rfft(np.roll(np.pad(kernel, (0, self.size - 257)), -128))
         return transfer, self._line_errors()
 
-    def draw(self, star: tuple[Array, Array] | None = None) -> Array:
-        """Mean - 1 and components (1 + E, P) in a visit, with a drawn velocity and line spread.
-
-        The visit is of a star as `star` gives it, or of a new one.
-        """
-        transfer, wrong = star or self.star()
+    def draw(self, transfer: Array) -> Array:
+        """Mean - 1 and components (1 + E, P) in a visit, with a drawn velocity and line spread."""
         shift = self.observer.rv_sigma * self.rng.standard_normal() / self.step
         frequency = np.arange(transfer.size) / self.size
         transfer = transfer * np.exp(-2j * np.pi * frequency * shift)
         seen = np.fft.irfft(self.spectra * transfer.astype(np.complex64), self.size, axis=1)
         matrix = self.matrices[self.rng.integers(len(self.matrices))]
         n = self.emulator.grid.n_pixels
-        rows = np.asarray((matrix @ seen[:, :n].T.astype(np.float32)).T)
-        return np.ascontiguousarray(rows * wrong)
+        return np.ascontiguousarray((matrix @ seen[:, :n].T.astype(np.float32)).T)
 
     def _line_errors(self) -> Array:
-        size, width = self.pixels.size, self.sight.line_width
-        white = self.rng.standard_normal(size)
-        kernel = np.exp(-0.5 * (np.arange(-8, 9) / width) ** 2)
-        smooth = np.convolve(white, kernel / np.sqrt(np.sum(kernel**2)), mode="same")
-        amplitude = self.sight.line_error * self.rng.uniform()
-        doubt = self.sight.doubtful_error * self.rng.standard_normal() * self.doubtful
-        return np.maximum(1 + amplitude * smooth + doubt, 0.0).astype(np.float32)
+        white = self.rng.standard_normal((PATTERNS, self.pixels.size))
+        smooth = gaussian_filter1d(white, self.sight.line_width, axis=1, mode="wrap")
+        smooth *= self.sight.line_error / smooth.std()
+        doubt = self.sight.doubtful_error * self.doubtful[None]
+        return np.concatenate([smooth, doubt]).astype(np.float32)
+
+    def ripples(self, rng: np.random.Generator) -> Array:
+        """Ripples (M, P) of one amplitude and length, as fractions; none for an even observer."""
+        kind, grid = self.observer.ripples, self.observer.instrument.grid.select(self.pixels)
+        if kind is None:
+            return np.zeros((0, self.pixels.size))
+        drawn = kind.draw(rng, grid)[1]
+        one = Ripples(drawn["ripple"], drawn["ripple_length"])
+        return np.stack([one.draw(rng, grid)[0] - 1 for _ in range(PATTERNS)])
 
 
 def narrowest(source: WavelengthGrid, target: WavelengthGrid) -> float:
@@ -163,7 +174,8 @@ class Conditions:
     """J sets of circumstances, as the dense layers of a reader meet them.
 
     Sets 2 i and 2 i + 1 are two visits of one star: its broadening, and what is wrong in the
-    physics of its lines, are the same.
+    physics of its lines, are the same. What is wrong (`wrong`) and ripples (in ``noise``) are drawn
+    anew for every star, so that the network cannot learn them by heart.
 
     Attributes
     ----------
@@ -174,23 +186,61 @@ class Conditions:
         What standard normal numbers are multiplied with.
     extra : tensor (J, F - K)
         What the dense layers see beside components; see `Reader.extras`.
+    wrong : tensor (J, M, K)
+        What the errors of line depths do to the components of a star whose lines are as deep, on
+        the mean, as those of the set's own star; the last is that of doubtful lines.
+    depth : tensor (J,)
+        Mean depth of the lines of the set's own star.
     """
 
     offset: Tensor
     gain: Tensor
     noise: Tensor
     extra: Tensor
+    wrong: Tensor
+    depth: Tensor
 
     def __len__(self) -> int:
         return len(self.offset)
 
-    def features(self, which: Tensor, numbers: Tensor, generator: torch.Generator) -> Tensor:
-        """Features (G * S, F) of stars with emulator's numbers (G, S, E) in G of the sets."""
+    def features(
+        self,
+        which: Tensor,
+        numbers: Tensor,
+        generator: torch.Generator,
+        errors: Tensor | None = None,
+    ) -> Tensor:
+        """Features (G * S, F) of stars with emulator's numbers (G, S, E) in G of the sets.
+
+        ``errors`` (G, S, M) are what is wrong in the physics of each star's lines, as
+        `line_errors` draws it; none by default.
+        """
         white = torch.randn(*numbers.shape[:2], self.noise.shape[2], generator=generator)
         seen = torch.baddbmm(self.offset[which][:, None], numbers, self.gain[which].float())
         seen = torch.baddbmm(seen, white, self.noise[which].float())
+        if errors is not None:
+            scaled = errors / self.depth[which][:, None, None]
+            seen = torch.baddbmm(seen, scaled, self.wrong[which].float())
         extra = self.extra[which][:, None].expand(-1, numbers.shape[1], -1)
         return torch.cat([seen, extra], dim=2).flatten(0, 1)
+
+    def line_errors(self, depth: Tensor, generator: torch.Generator) -> Tensor:
+        """Errors (G, S, M) for stars whose lines have mean depths (G, S).
+
+        Each star has an amplitude of its own, evenly up to ``Sight.line_error``.
+        """
+        m = self.wrong.shape[1] - 1
+        shape = depth.shape
+        some = torch.randn(*shape, m, generator=generator) / math.sqrt(m)
+        some = some * torch.rand(*shape, 1, generator=generator)
+        doubt = torch.randn(*shape, 1, generator=generator)
+        return torch.cat([some, doubt], dim=2) * depth[:, :, None]
+
+
+def mean_depth(emulator: Emulator, numbers: Tensor) -> Tensor:
+    """Mean depth of the lines (...) of stars with the emulator's numbers (..., E)."""
+    network = emulator.network
+    return (1 - network.mean.mean() - numbers @ network.basis.mean(dim=1)).clamp_min(0)
 
 
 def draw_conditions(
@@ -220,16 +270,21 @@ def draw_conditions(
     wide, prior = design.double(), ridge.double()
     k = reader.config.components
     rng = np.random.default_rng([seed, 1])
-    parts, shared = [], None
+    parts, transfer, wrong = [], np.zeros(0), np.zeros((0, 0))
+    still = dataclasses.replace(views.observer, ripples=None)
     for j in range(2 * ((n + 1) // 2)):
-        shared = views.star() if j % 2 == 0 else shared
-        rows = views.draw(shared)
+        if j % 2 == 0:
+            transfer, wrong = views.star()
+        rows = views.draw(transfer)
         star = numbers[rng.integers(len(numbers))].numpy()
         flux = 1 + rows[0] + star @ rows[1:]
-        factor, added, sigma, mask = seen_by(views, flux, f"{seed}-{j}", rng)
+        factor, added, sigma, mask = seen_by(views, flux, f"{seed}-{j}", rng, still)
         ivar = np.where(mask, 0.0, 1.0 / np.maximum(sigma, 1e-6) ** 2)
-        noise = np.random.default_rng([seed, 3, j]).standard_normal(sigma.size)
-        ivar = _believed(reader, flux * factor + added + sigma * noise, ivar)
+        other = np.random.default_rng([seed, 3, j])
+        ripples = views.ripples(other)
+        waved = factor * (1 + ripples[0]) if len(ripples) else factor
+        noise = sigma * other.standard_normal(sigma.size)
+        ivar = _believed(reader, flux * waved + added + noise, ivar)
         mask = ivar <= 0
         middle = float(np.median(ivar[~mask]))
         weight = torch.from_numpy(np.minimum(ivar / middle, HEAVIEST))
@@ -238,17 +293,31 @@ def draw_conditions(
         lower = torch.linalg.cholesky(normal + torch.diag(prior))
         fluxes = torch.from_numpy(rows * factor.astype(np.float32))
         constant = torch.from_numpy(factor * (1 + rows[0]) + added) - reader.mean.double()
-        right = torch.cat([(scaled @ constant)[:, None], scaled @ fluxes[1:].double().T], dim=1)
-        found = torch.cholesky_solve(right, lower)[:k] / reader.power.double()[:, None]
+        shapes = torch.from_numpy(np.concatenate([wrong * (flux - 1), ripples * flux]) * factor)
+        columns = torch.cat([constant[None], fluxes[1:].double(), shapes])
+        found = torch.cholesky_solve(scaled @ columns.T, lower)[:k]
+        found = found / reader.power.double()[:, None]
+        first, last = len(rows), len(rows) + len(wrong)
         # noise of weight * flux: with w = ivar / middle (not clipped), normal / middle
         spread = (scaled * weight * torch.from_numpy(np.where(mask, 0.0, sigma**2))) @ wide.T
         half = torch.cholesky_solve(spread, lower)
         covariance = torch.cholesky_solve(half.T, lower)[:k, :k]
         covariance = covariance / torch.outer(reader.power, reader.power).double()
+        if len(ripples):
+            covariance = covariance + found[:, last:] @ found[:, last:].T / len(ripples)
         root = torch.linalg.cholesky(covariance + 1e-9 * torch.eye(k))
         snr = torch.tensor([middle**0.5])
         extra = reader.extras(snr, torch.where(torch.from_numpy(mask), 0.0, weight)[None])[0]
-        parts.append((found[:, 0].float(), found[:, 1:].T.half(), root.T.half(), extra.float()))
+        parts.append(
+            (
+                found[:, 0].float(),
+                found[:, 1:first].T.half(),
+                root.T.half(),
+                extra.float(),
+                found[:, first:last].T.half(),
+                torch.tensor(max(float(np.mean(1 - flux)), 1e-3)),
+            )
+        )
         if progress:
             progress(j + 1)
     return Conditions(*(torch.stack(column) for column in zip(*parts, strict=True)))
@@ -262,10 +331,14 @@ def _believed(reader: Reader, flux: Array, ivar: Array) -> Array:
 
 
 def seen_by(
-    views: Views, flux: Array, name: str, rng: np.random.Generator
+    views: Views,
+    flux: Array,
+    name: str,
+    rng: np.random.Generator,
+    observer: Observer | None = None,
 ) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
     """Factor, what is added, error and mask (P,) of a spectrum of flux (P,)."""
-    observer = views.observer
+    observer = observer or views.observer
     low, high = np.log(np.asarray(observer.snr, dtype=float))
     record = {
         "snr_photon": float(np.exp(rng.uniform(low, high))),

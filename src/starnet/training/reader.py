@@ -28,7 +28,14 @@ from starnet.preprocess import Pipeline
 from starnet.spectra import Labels, LabelScale
 from starnet.synthesis.emulator import Emulator
 from starnet.synthesis.observe import Observer
-from starnet.training.conditions import Conditions, Sight, Views, draw_conditions, seen_by
+from starnet.training.conditions import (
+    Conditions,
+    Sight,
+    Views,
+    draw_conditions,
+    mean_depth,
+    seen_by,
+)
 from starnet.training.descent import Descent, Loss
 from starnet.training.emulator import components_of
 
@@ -263,7 +270,7 @@ def _set_components(
     rng = np.random.default_rng([seed, 2])
     flux, weight = [], np.zeros(network.config.n_pixels)
     for j in range(sets):
-        rows = views.draw()
+        rows = views.draw(views.star()[0])
         some = numbers[rng.integers(len(numbers), size=each)].numpy()
         flux.append(1 + rows[0] + some @ rows[1:])
         _, _, sigma, mask = seen_by(views, flux[-1][0], f"mean-{j}", rng)
@@ -295,8 +302,10 @@ def _loss(
         with torch.no_grad():
             numbers = emulator.network.coefficients(stars[rows])
             numbers = numbers + error * torch.randn(numbers.shape, generator=generator)
+            depth = mean_depth(emulator, numbers).view(groups, size)
+            wrong = conditions.line_errors(depth, generator)
             numbers = numbers.view(groups, size, e)
-            features = [conditions.features(pair + i, numbers, generator) for i in (0, 1)]
+            features = [conditions.features(pair + i, numbers, generator, wrong) for i in (0, 1)]
         hidden = network.hidden(torch.cat(features))
         mean, sigma = network.read(torch.cat(features), hidden)
         total = likelihood(mean, sigma, targets[rows].repeat(2, 1), step / settings.steps)
