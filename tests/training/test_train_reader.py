@@ -152,14 +152,14 @@ def test_errors_of_lines_are_as_large_as_the_lines(parts):
     stars = numbers[:40].repeat(50, 1)[None].repeat(2, 1, 1)  # (2, 2000, E)
     depth = mean_depth(emulator, stars)
     assert (depth > 0).all()
-    wrong = made.line_errors(depth, generator)
+    wrong = made.line_errors(depth[:1], generator).repeat(2, 1, 1)  # of the star, in both visits
     which = torch.tensor([0, 1])
     still = made.features(which, stars, torch.Generator().manual_seed(1))
     moved = made.features(which, stars, torch.Generator().manual_seed(1), wrong)
     off = (moved - still)[:, :4].view(2, 50, 40, 4)
     assert off.abs().max() > 0
-    deeper = made.line_errors(2 * depth, torch.Generator().manual_seed(0))
-    torch.testing.assert_close(deeper, 2 * wrong)
+    deeper = made.line_errors(2 * depth[:1], torch.Generator().manual_seed(0))
+    torch.testing.assert_close(deeper, 2 * wrong[:1])
     together = [np.corrcoef(off[0, ..., c].flatten(), off[1, ..., c].flatten())[0, 1]
                 for c in range(4)]  # fmt: skip
     assert min(together) > 0.8  # both visits of a star have the same lines wrong
