@@ -72,6 +72,16 @@ def test_it_knows_better_than_the_reader(trained, kind):
     assert made.provenance["amortised"]["head"]["kind"] == kind
 
 
+def test_spectra_may_be_drawn_beforehand(trained):
+    model, emulator, drawn = trained
+    how = {"head": {"kind": "covariance"}, "hidden": (16,), "steps": 150, "lr": 5e-3}
+    made = amortise(model, emulator, recipe(), drawn=drawn, pool=4000, **how)
+    found, z = density(made.network, drawn)
+    raw = -0.5 * (z.square() + np.log(2 * np.pi)).sum(dim=1).mean().item()
+    assert found > raw + 0.1
+    assert made.provenance["amortised"]["pool"] == 4000
+
+
 def test_it_is_saved_and_loaded_and_predicts(trained, tmp_path):
     model, emulator, drawn = trained
     made = amortise(

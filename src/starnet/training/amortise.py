@@ -76,6 +76,11 @@ class Residuals:
         hidden = self.reader.hidden(seen)
         return hidden, *self.reader.read(seen, hidden), self.targets[rows]
 
+    def scores(self, groups: int, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """As `draw`: hidden layer (B, H), and labels (B, L) less the mean in units of the width."""
+        hidden, mean, sigma, target = self.draw(groups, size, generator)
+        return hidden, (target - mean) / sigma
+
 
 def residuals(
     model: Model,
@@ -139,6 +144,7 @@ def amortise(
     steps: int = 6000,
     lr: float = 1e-3,
     conditions: int | None = None,
+    pool: int = 0,
     drawn: Residuals | None = None,
     report: Callable[[str], None] | None = None,
     checkpoint_dir: str | Path | None = None,
@@ -160,6 +166,9 @@ def amortise(
         Of the descent.
     conditions : int, optional
         Sets of circumstances; as many as the recipe says by default.
+    pool : int
+        Spectra that are drawn beforehand, of which each step takes some at random. 0 draws new
+        ones in every step, which costs more than all else.
     drawn : Residuals, optional
         Of `residuals`, if they were drawn before; for several heads on one reader.
     report : callable, optional
@@ -185,8 +194,9 @@ def amortise(
         torch.manual_seed(seed)
         network = amortised(drawn.reader, head, hidden)
     how = recipe.training
-    loss = _loss(network.top, drawn, how.together, how.batch_size // how.together)
+    loss = _loss(network.top, drawn, how.together, how.batch_size // how.together, pool)
     settings = {"head": network.config.head, "hidden": list(hidden), "steps": steps, "lr": lr}
+    settings |= {"pool": pool}
     Descent(steps, lr, how.weight_decay, how.average, seed).run(
         network.top,
         loss,
@@ -204,12 +214,24 @@ def amortise(
     )
 
 
-def _loss(top: torch.nn.Module, drawn: Residuals, groups: int, size: int) -> Loss:
+def _loss(top: torch.nn.Module, drawn: Residuals, groups: int, size: int, pool: int) -> Loss:
     """Negative log density of a label, in units of the reader's width."""
+    batch = groups * size
+    kept = _pool(drawn, groups, size, -(-pool // batch)) if pool else None
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
-        hidden, mean, sigma, target = drawn.draw(groups, size, generator)
-        z = (target - mean) / sigma
+        if kept is None:
+            hidden, z = drawn.scores(groups, size, generator)
+        else:
+            rows = torch.randint(len(kept[0]), (batch,), generator=generator)
+            hidden, z = (part[rows] for part in kept)
         return -label_log_prob(top(hidden), z).mean() / z.shape[1]
 
     return loss
+
+
+def _pool(drawn: Residuals, groups: int, size: int, n: int) -> tuple[Tensor, Tensor]:
+    """n batches of `Residuals.scores`, joined."""
+    generator = torch.Generator().manual_seed(groups * size + n)
+    hidden, z = zip(*(drawn.scores(groups, size, generator) for _ in range(n)), strict=True)
+    return torch.cat(hidden), torch.cat(z)
