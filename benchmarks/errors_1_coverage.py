@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,11 @@ import starnet
 from _observed_stars import METAL_POOR, clean_stars, observed
 from _record import record
 from _references import DATA
-from starnet.artifact import load_model
+from starnet.artifact import Model, load_model
 from starnet.evaluate import crps
 from starnet.inference import Predictor
 from starnet.inference.calibration import ONE_SIGMA, Calibration
+from starnet.models.dropout import MonteCarloDropout
 from starnet.spectra import Labels
 
 Array = NDArray[Any]
@@ -151,9 +153,8 @@ def main() -> None:
         results[key] = figures(covered(found, truth), strata, predictor.labels)
         table[key] = scores(found, truth)
         print(key, {k: v for k, v in results[key].items() if k.startswith(("worst", "where"))})
-    for folder in sorted(arguments.methods.iterdir()) if arguments.methods else ():
-        other = dataclasses.replace(plain, model=load_model(folder))
-        table[folder.name] = scores(predictions(other, batches), truth)
+    for name, model in methods(arguments.methods) if arguments.methods else ():
+        table[name] = scores(predictions(dataclasses.replace(plain, model=model), batches), truth)
     rows = {k: {n: float(f"{v:.4g}") for n, v in zip(predictor.labels, row, strict=True)}
             for k, row in table.items()}  # fmt: skip
     for name in predictor.labels:
@@ -164,6 +165,16 @@ def main() -> None:
             "errors", 1, results, seed=TEST[0][0], spectra_in_all=len(truth), crps=rows,
             calibration=predictor.model.calibration.get("about", {}),
         )  # fmt: skip
+
+
+def methods(folder: Path) -> Iterator[tuple[str, Model]]:
+    """Name and model of every method; a network with dropout once more, dropout staying on."""
+    for one in sorted(path for path in folder.iterdir() if path.is_dir()):
+        model = load_model(one)
+        yield one.name, model
+        if getattr(model.network.config, "dropout", 0):
+            network = MonteCarloDropout(model.network)
+            yield f"{one.name}-dropout", dataclasses.replace(model, network=network, scatter={})
 
 
 def calibrate(predictor: Predictor, batches: Any, truth: Labels, stars: Array) -> Any:

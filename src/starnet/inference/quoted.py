@@ -23,6 +23,7 @@ from starnet.inference.network_posterior import network_posterior
 from starnet.inference.posterior import LabelPosterior, MixturePosterior
 from starnet.inference.propagation import IntrinsicScatter, combine, propagate
 from starnet.models import apply_network
+from starnet.models.amortised import Amortised
 from starnet.models.reader import Reader
 from starnet.spectra import Spectra
 
@@ -128,6 +129,9 @@ def _raw(model: Model, prepared: Spectra, batch_size: int, device: str) -> Answe
         values = scale.inverse(apply_network(network, inputs, **run))
         nothing = np.full(values.shape, np.nan)
         return Answer(values, nothing, nothing)
+    if isinstance(network, Amortised):  # the reader knows the rest
+        reader = _read(network.reader, model, inputs, run)
+        return replace(reader, values=found.mean, error=found.error, posterior=found)
     nothing = np.full(found.mean.shape, np.nan)
     members = _members(model, inputs, run)
     return Answer(found.mean, found.error, nothing, None, found, members)
