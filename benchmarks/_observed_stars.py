@@ -19,12 +19,14 @@ from starnet.dataset import open_dataset
 from starnet.library import LibraryPlan, make_library
 from starnet.spectra import Labels, Spectra
 from starnet.synthesis.emulator.decoder import decoder_matrix
-from starnet.synthesis.observe import Instrument, Observer
+from starnet.synthesis.observe import Instrument, Observer, Ripples
 
 Array = NDArray[Any]
 APOGEE = Instrument.preset("apogee")
 METAL_POOR = {"fe_h": [-2.0, -0.9]}
 SNR = (20.0, 300.0)
+RIPPLES = Ripples(amplitude=(0.001, 0.012), length=(2.0, 40.0))
+"""As the recipe of the model has them; see `Ripples` for how visits of real stars differ."""
 
 
 def clean_stars(
@@ -59,7 +61,7 @@ def observed(
 ) -> tuple[list[Spectra], Labels, NDArray[Any]]:
     """Visits of every star at signal to noise of its own, labels of each, and whose they are."""
     rng = np.random.default_rng(seed)
-    observer = Observer(APOGEE, seed=seed)
+    observer = Observer(APOGEE, seed=seed, ripples=RIPPLES)
     low, high = np.log(SNR)
     batches = []
     for visit in range(visits):

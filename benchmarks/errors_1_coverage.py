@@ -6,7 +6,7 @@
 4,600 stars of the population (600 of them drawn to be metal-poor) are synthesized by the engine and
 observed three times each at S/N 20 to 300, everything on (`_observed_stars`). They are test stars:
 no network and no calibration has seen them. 4,600 others, of other seeds, are calibration stars;
---calibrate fits the calibration on them and writes the model with it to OUT, which is how the
+--calibrate only fits the calibration on them and writes the model with it to OUT, which is how the
 shipped calibration was made. ``worst_68`` and ``worst_95`` are the largest difference, over labels,
 of the coverage from 68.27 and 95 per cent, in percentage points; ``worst_stratum_68`` the largest
 over labels and strata of S/N (20, 40, 80, 150, 300) and [Fe/H] (-2, -1, -0.5, 0, 0.5; true). Under
@@ -138,7 +138,7 @@ def main() -> None:
     if arguments.calibrate:
         calibrated = calibrate(predictor, *spectra_of(CALIBRATION, *where))
         calibrated.save(arguments.calibrate, overwrite=True, half=True)
-        predictor = dataclasses.replace(predictor, model=load_model(arguments.calibrate))
+        return
     batches, labels, _ = spectra_of(TEST, *where)
     truth = labels.select(predictor.labels).values
     snr = np.concatenate([batch.snr for batch in batches])

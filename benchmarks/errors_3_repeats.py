@@ -27,6 +27,7 @@ from _record import record
 from _references import DATA
 from starnet.errors import DataError, StarNetError
 from starnet.evaluate import repeat_ratio
+from starnet.inference import load_predictor
 from starnet.inference.flags import of_the_star
 from starnet.surveys import ReadOptions, read_file, stars_by_position
 
@@ -35,7 +36,7 @@ Array = NDArray[Any]
 
 def visits(folder: Path, pattern: str, model: str, **options: Any) -> dict[str, Array]:
     """Values, errors, flags and stars of all spectra that the model takes."""
-    predictor = starnet.load(model)
+    predictor = load_predictor(model, adapts=True)
     parts: dict[str, list[Array]] = {}
     for file in sorted(folder.rglob(pattern)):
         try:
