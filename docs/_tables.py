@@ -303,4 +303,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "command-line": command_line,
     "results": _results.results,
     "physics-results": lambda: _results.summary("physics"),
+    "errors-results": lambda: _results.summary("errors"),
+    "errors-coverage": _results.coverage_of_errors,
+    "errors-crps": _results.crps_of_methods,
 }

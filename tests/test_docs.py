@@ -227,6 +227,31 @@ def test_results_page_says_what_is_met_and_missed(tmp_path):
     assert "abc with uncommitted changes" in page
 
 
+def test_figures_of_one_form_have_one_target(tmp_path):
+    ratios = {"lamost": {"teff": 1.1, "logg": 1.3}, "beside": {"matrix": [[0.5] * 20] * 20}}
+    (tmp_path / "errors-3.json").write_text(json.dumps({**ratios, "made": {}}))
+    page = _results.results(tmp_path)
+    assert "| `lamost.teff` | 1.1 | 0.8 to 1.25 | met |" in page
+    assert "| `lamost.logg` | 1.3 | 0.8 to 1.25 | **missed** |" in page
+    assert "| `lamost.*` |" not in page
+    assert "| `apogee.*` | not measured | 0.8 to 1.25 |" in page
+    assert "`beside.matrix`: a matrix." in page
+
+
+def test_tables_of_errors(tmp_path):
+    assert "Not measured" in _results.coverage_of_errors(tmp_path)
+    assert "Not measured" in _results.crps_of_methods(tmp_path)
+    found = {"off_68": {"teff": 0.51}, "off_95": {"teff": -0.2}}
+    raw = {"off_68": {"teff": -9.0}, "off_95": {"teff": -4.0}}
+    crps = {"calibrated": {"teff": 9.1234}, "raw": {"teff": 9.2}}
+    (tmp_path / "errors-1.json").write_text(json.dumps({**found, "raw": raw, "crps": crps}))
+    coverage, scores = _results.coverage_of_errors(tmp_path), _results.crps_of_methods(tmp_path)
+    assert "| `teff` | -9.0 | +0.5 | -4.0 | -0.2 |" in coverage
+    assert scores.splitlines() == [
+        "| label | calibrated | raw |", "|---|---:|---:|", "| `teff` | 9.123 | 9.2 |",
+    ]  # fmt: skip
+
+
 @pytest.fixture
 def stars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as the readme supposes it: ``spectra/``, ``labels.csv`` and ``new/``."""
@@ -272,7 +297,7 @@ def test_python_example_of_the_readme_runs(stars):
 
 def test_shell_example_of_the_readme_runs(stars):
     lines = [line for line in commands(ROOT / "README.md") if line.startswith("starnet ")]
-    others = ("download", "physics", "synth")
+    others = ("download", "physics", "synth", "assess", "calibrate", "explain")
     lines = [
         line
         for line in lines

@@ -61,7 +61,7 @@ class Calibration:
     levels : tuple of float
         Q probabilities.
     quantiles : array (L, Q)
-        |z|, in corrected errors, that covers with each of these.
+        Absolute z, in corrected errors, that covers with each of these.
     about : dict
         Number of stars, and what they were.
     """
