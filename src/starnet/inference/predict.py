@@ -312,6 +312,20 @@ class Predictor:
         settings |= {"compares": self.compares}
         return {**self.about, **settings, "all": self.model.describe(), "emulator": emulator}
 
+    def _about_errors(self) -> str:
+        """Where the errors of the labels come from, in words."""
+        model = self.model
+        about = model.calibration.get("about", {})
+        network = hasattr(model.network, "distribution") or hasattr(model.network, "posterior")
+        parts = ["of the network"] if network else []
+        parts += ["noise of the pixels and scatter of known stars"] if model.scatter else []
+        if model.calibration:
+            parts.append(f"calibrated on {about.get('stars', '?')} stars")
+        if model.error_floor:
+            floor = ", ".join(f"{name} {value:g}" for name, value in model.error_floor.items())
+            parts.append(f"floor {floor}")
+        return "; ".join(parts) or "none"
+
     def describe(self) -> dict[str, Any]:
         """What `starnet info MODEL` shows: labels, bounds, grid, network, training."""
         model = self.model
@@ -322,5 +336,6 @@ class Predictor:
             "reads": f"{model.input_grid.describe()}, {model.input_frame} frame",
             "preprocessing": " > ".join(type(s).__name__ for s in model.pipeline.steps) or "none",
             "parameters": count_parameters(model.network),
+            "errors": self._about_errors(),
             "provenance": model.provenance,
         }
