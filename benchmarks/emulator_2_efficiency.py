@@ -29,6 +29,7 @@ from _record import record
 from _references import DATA
 from starnet.dataset import open_dataset
 from starnet.evaluate import cramer_rao, robust_scatter
+from starnet.inference.flags import of_the_star
 from starnet.library import LibraryPlan, make_library
 from starnet.spectra import Labels, Spectra
 from starnet.synthesis.emulator import Emulator
@@ -89,7 +90,7 @@ def at(snr: int, clean: Spectra, truth: Labels, predictor: Any, emulator: Emulat
     """Figures at one signal to noise, and with nuisances in the limit."""
     seen = Observer(APOGEE, seed=SEED)(clean, snr=float(snr))
     prediction = predictor.predict(seen)
-    flagged = int(np.count_nonzero(prediction.flags.any(axis=1)))
+    flagged = int(np.count_nonzero(of_the_star(prediction.flags, prediction.labels.names)))
     weights = np.where(seen.mask, 0.0, seen.ivar)
     plain = cramer_rao(emulator, truth, ivar=weights)
     free = cramer_rao(emulator, truth, ivar=weights, **NUISANCE)
