@@ -165,3 +165,14 @@ def test_the_truth_is_found_by_star_id_or_file(tables, tmp_path):
     by_star, key = match_truth(read, truth)
     assert key == "star"
     assert np.array_equal(by_star.values[::2], by_star.values[1::2])
+
+
+@pytest.mark.parametrize("what", ["predictions", "truth"])
+def test_what_is_assessed_is_never_written_over(tables, tmp_path, what):
+    write_table(tables[0], tmp_path / "labels.ecsv")
+    names = {"predictions": "labels", "truth": "truth"}
+    before = (tmp_path / f"{names[what]}.ecsv").read_bytes()
+    with pytest.raises(ConfigError, match="would be written over"):
+        call(tmp_path / "labels.ecsv", "--truth", tmp_path / "truth.ecsv",
+             "--out", tmp_path / f"{names[what]}.html")  # fmt: skip
+    assert (tmp_path / f"{names[what]}.ecsv").read_bytes() == before

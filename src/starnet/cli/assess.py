@@ -117,6 +117,12 @@ def assess(
     if out.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"The report is a page: --out must end in .html; received {out.name!r}.")
     numbers = table or out.with_suffix(".ecsv")
+    given = {path.resolve() for path in (predictions, truth) if path is not None}
+    if taken := [path for path in (out, numbers) if path.resolve() in given]:
+        raise ConfigError(
+            f"{taken[0]} would be written over what is to be assessed. Choose another --out, or "
+            "another --table for the numbers."
+        )
     check_writable(numbers)
     read = PredictionTable.read(predictions, words(labels))
     usable = read.usable(flagged=flags == "keep", min_snr=min_snr)
