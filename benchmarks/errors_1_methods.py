@@ -40,6 +40,7 @@ from starnet.dataset import DatasetWriter, SpectraDataset, open_dataset
 from starnet.inference import Predictor
 from starnet.inference.drawn import draw_spectra
 from starnet.models import build_network, gather
+from starnet.models.headed import Headed
 from starnet.preprocess import ChipMedian, InterpolateMasked, Pipeline
 from starnet.spectra import LabelScale
 from starnet.training import Recipe, load_recipe, split_rows
@@ -196,13 +197,17 @@ def centred(network: nn.Module) -> nn.Module:
     """The network, its first layer set to start with (flux - 1) * SCALE instead of the flux.
 
     With the flux itself, all of whose pixels are near 1, dropout and 21 labels, it ended with
-    rectifiers that let nothing through.
+    rectifiers that let nothing through. A head starts with a tenth of its weights, as covariances
+    of large numbers make it diverge.
     """
     layer = next(part for part in network.modules() if isinstance(part, nn.Conv1d))
     assert layer.bias is not None
     with torch.no_grad():
         layer.weight.mul_(SCALE)
         layer.bias.copy_(-layer.weight.sum(dim=(1, 2)))
+        if isinstance(network, Headed):
+            for weight in network.head.parameters():
+                weight.mul_(0.1)
     return network
 
 
