@@ -7,9 +7,9 @@ FOLDER holds ``lamost`` and ``apogee/apStar``. ``lamost.LABEL`` and ``apogee.LAB
 learnt from pairs of made visits, and never fitted to real ones); ``whole`` holds the same of the
 whole quoted error. LAMOST: visits at one position (3 arcsec) are one star. Spectra whose star is
 flagged, or whose label is, do not count; a label is measured if half of the good spectra have it
-without a flag. ``error`` is the ratio's own standard error. APOGEE: the visits in apStar files.
-Of those files one star alone is within the model's range and not flagged: ``apogee`` is of it, and
-says little.
+without a flag. ``error`` is the ratio's own standard error. APOGEE: the visits in apStar files. Of
+those files two stars alone are within the model's range and not flagged, a giant with three visits
+and an eclipsing binary in two reductions: ``apogee`` is of these, and says little.
 """
 
 from __future__ import annotations
