@@ -1,0 +1,5 @@
+"""Methods that StarNet is held against, behind one contract: fit, predict, errors, save."""
+
+from starnet.baselines.contract import METHODS, Fitted, Method, load_fitted
+
+__all__ = ["METHODS", "Fitted", "Method", "load_fitted"]
