@@ -1,6 +1,7 @@
 """Metrics of predicted labels, their errors held against truth and repeats, and the limit."""
 
 from starnet.evaluate.assess import assess_repeats, assess_truth
+from starnet.evaluate.attenuation import Attenuation, attenuation, attenuations, error_of_repeats
 from starnet.evaluate.limits import cramer_rao
 from starnet.evaluate.metrics import MAD_TO_SIGMA, residual_table, robust_scatter
 from starnet.evaluate.repeats import RepeatRatio, VisitPairs, repeat_ratio
@@ -24,18 +25,22 @@ __all__ = [
     "LEVELS",
     "MAD_TO_SIGMA",
     "Assessment",
+    "Attenuation",
     "RepeatAssessment",
     "RepeatRatio",
     "Stratum",
     "VisitPairs",
     "assess_repeats",
     "assess_truth",
+    "attenuation",
+    "attenuations",
     "binomial_band",
     "coverage",
     "coverage_of_pit",
     "cramer_rao",
     "crps",
     "crps_of_samples",
+    "error_of_repeats",
     "pit",
     "ranks",
     "repeat_ratio",

@@ -44,8 +44,8 @@ CAPTIONS = {
         "bias. The grey band is that of chance, in each bin by itself; orange bars are beyond it."
     ),
     "ranks": (
-        "Rank of the truth among samples of each prediction: the same question, asked of joint "
-        "draws as one would use them. Flat is right."
+        "Rank of the truth among samples of each prediction: the same question, asked of draws "
+        "as one would use them. Flat is right."
     ),
     "z_snr": (
         "Dots: stars; those beyond 5 stand at the edge. Orange: running median, which should lie "
