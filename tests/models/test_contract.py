@@ -44,6 +44,7 @@ EXAMPLES = {
         StarNetConfig(50, 1, filters=(), dense=(32, 16)),
         StarNetConfig(90, 4, filters=(8,), dense=(12,)),
         StarNetConfig(200, 2, filters=(4, 4, 8), dense=(), padding="same"),
+        StarNetConfig(90, 2, dense=(12,), activation="gelu", initialiser="glorot_uniform"),
     ],
     "headed": [
         HeadedConfig(80, 3, trunk={"family": "starnet", "filters": [2, 4], "dense": [8]}, width=6),

@@ -6,8 +6,12 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
 
+from starnet.errors import ConfigError
 from starnet.models import StarNetConfig, build_network
+from starnet.models.jacobian import outputs_and_slopes, slopes_by_backward
+from starnet.models.starnet import ACTIVATIONS
 
 
 @pytest.mark.parametrize(
@@ -72,3 +76,29 @@ def test_dropout_acts_in_training_only():
     assert not torch.equal(network(x), network(x))
     network.eval()
     assert torch.equal(network(x), network(x))
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "gelu", "silu"])
+def test_other_activations_take_torchs_way_and_have_the_right_slopes(activation):
+    config = StarNetConfig(60, 2, filters=(2, 3), dense=(8,), activation=activation)
+    network = build_network(config, seed=1).eval()
+    x = torch.randn(3, 1, 60, generator=torch.Generator().manual_seed(0))
+    convs, f = network.convs, ACTIVATIONS[activation]
+    h = functional.max_pool1d(f(convs[1](f(convs[0](x)))), 4).transpose(1, 2).flatten(1)
+    expected = network.head(f(network.dense[0](h)))
+    assert torch.allclose(network(x), expected, atol=1e-5)
+    slopes = outputs_and_slopes(network, x)[1]
+    assert torch.allclose(slopes, slopes_by_backward(network, x)[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["he_normal", "he_uniform", "glorot_normal", "glorot_uniform"])
+def test_initialisers_draw_weights_of_the_variance_of_their_papers(name):
+    config = StarNetConfig(400, 2, filters=(), dense=(300,), initialiser=name)
+    weight = build_network(config, seed=0).dense[0].weight
+    variance = 2 / 400 if name.startswith("he") else 2 / (400 + 300)
+    assert weight.var().item() == pytest.approx(variance, rel=0.02)
+
+
+def test_an_unknown_activation_is_refused_with_those_there_are():
+    with pytest.raises(ConfigError, match=r"activation must be one of relu.*received 'tanhh'"):
+        StarNetConfig(60, 2, activation="tanhh")

@@ -43,7 +43,7 @@ def outputs_and_slopes(network: nn.Module, x: Tensor, channel: int = 0) -> tuple
         pairs = [outputs_and_slopes(member, x, channel) for member in network.members]
         outputs, slopes = zip(*pairs, strict=True)
         return torch.stack(outputs).mean(dim=0), torch.stack(slopes).mean(dim=0)
-    if type(network) is StarNet and not network.training and len(network.convs) == 2:
+    if type(network) is StarNet and not network.training and _has_short_way(network):
         found = _starnet(network, x, channel)
         if found is not None:
             return found
@@ -62,6 +62,10 @@ def slopes_by_backward(network: nn.Module, x: Tensor, channel: int = 0) -> tuple
             (back,) = torch.autograd.grad(out[:, i].sum(), x, retain_graph=i + 1 < n_outputs)
             slopes[:, i] = back[:, channel]
     return out.detach(), slopes
+
+
+def _has_short_way(network: StarNet) -> bool:
+    return len(network.convs) == 2 and network.config.activation == "relu"
 
 
 @torch.no_grad()

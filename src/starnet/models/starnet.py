@@ -7,6 +7,7 @@ architectures of that paper (dense layers only, one convolution, five) differ by
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, cast, get_args
@@ -19,6 +20,16 @@ from starnet.models._fused import Weights, conv_block, zero_padded
 from starnet.models.registry import register
 
 Padding = Literal["valid", "same"]
+Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu"]
+Initialiser = Literal["he_normal", "he_uniform", "glorot_normal", "glorot_uniform"]
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": functional.relu,
+    "leaky_relu": functional.leaky_relu,
+    "elu": functional.elu,
+    "gelu": functional.gelu,
+    "silu": functional.silu,
+}
 
 # Standard deviation of a unit normal cut at two sigma: Keras' he_normal draws from the cut normal
 # and widens it so that the variance comes out as 2 / fan_in.
@@ -47,6 +58,10 @@ class StarNetConfig:
         "same" adds zeros so that convolutions keep the length, the odd one on the right.
     dropout : float
         Share of the nodes dropped after each hidden dense layer in training.
+    activation : {"relu", "leaky_relu", "elu", "gelu", "silu"}
+        After every layer but the last. The compiled convolutions are for "relu" alone.
+    initialiser : {"he_normal", "he_uniform", "glorot_normal", "glorot_uniform"}
+        How weights are drawn (He et al. 2015, arXiv:1502.01852; Glorot and Bengio 2010).
     """
 
     n_pixels: int
@@ -58,6 +73,8 @@ class StarNetConfig:
     dense: tuple[int, ...] = (256, 128)
     padding: Padding = "valid"
     dropout: float = 0.0
+    activation: Activation = "relu"
+    initialiser: Initialiser = "he_normal"
 
     def __post_init__(self) -> None:
         for name in ("n_pixels", "n_labels", "n_channels", "kernel", "pool"):
@@ -68,6 +85,11 @@ class StarNetConfig:
                 _require_positive(f"every entry of {name}", value)
         if self.padding not in get_args(Padding):
             raise ConfigError(f"padding must be 'valid' or 'same'; received {self.padding!r}.")
+        for name, known in (("activation", ACTIVATIONS), ("initialiser", get_args(Initialiser))):
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f"{name} must be one of {', '.join(known)}; received {getattr(self, name)!r}."
+                )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout must be at least 0 and below 1; received {self.dropout}.")
         if self.n_features < 1:
@@ -97,19 +119,20 @@ class StarNet(nn.Module):
         nodes = (config.n_features, *config.dense)
         self.dense = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(nodes))
         self.head = nn.Linear(nodes[-1], config.n_labels)
-        self.apply(_he_normal)
+        self.activation = ACTIVATIONS[config.activation]
+        initialise(self, config.initialiser)
 
     def forward(self, x: Tensor) -> Tensor:
         """Labels (B, L) of spectra (B, C, P)."""
         h = self._convolved(x).flatten(1)  # -> (B, n_features)
         for layer in self.dense:
-            h = functional.relu(layer(h))
+            h = self.activation(layer(h))
             h = functional.dropout(h, self.config.dropout, self.training)
         return self.head(h)
 
     def _convolved(self, x: Tensor) -> Tensor:
         config = self.config
-        if len(self.convs) == 2:
+        if len(self.convs) == 2 and config.activation == "relu":
             weights = [p for conv in self.convs for p in (conv.weight, conv.bias)]
             same = config.padding == "same"
             return conv_block(x, *cast(Weights, weights), pool=config.pool, same=same)
@@ -117,18 +140,35 @@ class StarNet(nn.Module):
             return x
         total = config.kernel - 1 if config.padding == "same" else 0
         for conv in self.convs:
-            x = functional.relu(conv(zero_padded(x, (total // 2, total - total // 2))))
+            x = self.activation(conv(zero_padded(x, (total // 2, total - total // 2))))
         return functional.max_pool1d(x, config.pool).transpose(1, 2)  # (B, P', F), as the block
 
 
-def _he_normal(module: nn.Module) -> None:
-    """He et al. 2015 (arXiv 1502.01852), eq. 10, drawn as Keras draws it; biases are zero."""
-    if isinstance(module, nn.Conv1d | nn.Linear):
-        fan_in = module.weight[0].numel()
-        std = math.sqrt(2.0 / fan_in) / _CUT_NORMAL_STD
-        nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+def initialise(network: nn.Module, name: str) -> None:
+    """Fresh weights for the convolutions and dense layers of a network; biases are zero."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv1d | nn.Linear):
+            _DRAWN[name](module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def _he_normal(weight: Tensor) -> None:
+    """He et al. 2015 (arXiv 1502.01852), eq. 10, drawn as Keras draws it."""
+    std = math.sqrt(2.0 / weight[0].numel()) / _CUT_NORMAL_STD
+    nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
+
+
+def _he_uniform(weight: Tensor) -> None:
+    nn.init.kaiming_uniform_(weight, nonlinearity="relu")
+
+
+_DRAWN: dict[str, Callable[[Tensor], object]] = {
+    "he_normal": _he_normal,
+    "he_uniform": _he_uniform,
+    "glorot_normal": nn.init.xavier_normal_,
+    "glorot_uniform": nn.init.xavier_uniform_,
+}
 
 
 def _require_positive(name: str, value: object) -> None:
