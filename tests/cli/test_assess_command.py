@@ -115,7 +115,7 @@ def test_the_limit_comes_from_an_emulator_of_the_package(tables, tmp_path, few_f
         (None, ("--repeats", "--labels", "teff,mg_fe"), LabelError, "has no label mg_fe; it has"),
         (None, ("--repeats", "--min-snr", "999"), LabelError, "Nothing is left"),
         (None, ("--repeats", "--instrument", "apogee"), ConfigError, "give --emulator"),
-        (None, ("--truth", "other.csv"), LabelError, "No star of .* --key"),
+        (None, ("--truth", "other.csv"), LabelError, "No star of .* there is '.*' in .* --key"),
         (None, ("--truth", "nothing.csv"), LabelError, "none of the predicted labels"),
         (None, ("--truth", "absent.csv"), LabelError, "does not exist"),
         ("errors", ("--repeats",), LabelError, r"no errors .*starnet predict"),

@@ -202,8 +202,8 @@ def match_truth(
             values = np.where((rows >= 0)[:, None], some.values, np.nan)
             return Labels(some.names, values, some.errors, some.specs), name
     raise LabelError(
-        f"No star of {table.source} is in {source}: there is {table.star[0]!r} in the one and "
-        f"{reference.keys[0]!r} in the other (column {name!r}). Name the right column with --key."
+        f"No star of {table.source} is in {source}: there is '{table.star[0]}' in the one and "
+        f"'{reference.keys[0]}' in the other (column {name!r}). Name the right column with --key."
     )
 
 
