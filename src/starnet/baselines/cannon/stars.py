@@ -1,0 +1,217 @@
+"""Labels of many stars at once from learnt pixels, with covariances.
+
+With weights W, chi-square is a quadratic form of the terms v of the labels:
+``f W f - 2 b v + v G v`` with ``b = theta^T W f`` and ``G = theta^T W theta``. Both are made once a
+star by products of matrices, and after that no step looks at pixels again: many steps from many
+starts cost next to nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from starnet.baselines.cannon.gram import Gram
+from starnet.baselines.cannon.pixels import Pixels
+from starnet.baselines.cannon.terms import Terms
+
+Array = NDArray[Any]
+TOGETHER = 2**18
+"""Numbers (stars times pixels) that are worked on at once."""
+WIDE = 2**21
+"""Numbers (stars times squared terms) that are worked on at once."""
+ROUNDS = 100
+ENOUGH = 1e-5
+"""A star is done when its labels would move by less than this part of their errors."""
+SURELY = 1e-3
+"""So short a step is taken, whatever rounding says of chi-square."""
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """Best labels of N stars.
+
+    Attributes
+    ----------
+    x : array (N, L)
+        Scaled labels, NaN where there is no solution.
+    covariance : array (N, L, L)
+        Of the scaled labels: the inverse of ``J^T W J``.
+    chi2 : array (N,)
+    pixels : array (N,)
+        How many pixels had weight.
+    converged, at_edge : array (N,)
+        Whether the steps have ended, and whether a label lies at the edge of what is allowed.
+    """
+
+    x: Array
+    covariance: Array
+    chi2: Array
+    pixels: Array
+    converged: Array
+    at_edge: Array
+
+
+def solve_stars(
+    flux: Array,
+    ivar: Array,
+    pixels: Pixels,
+    terms: Terms,
+    *,
+    bounds: Array,
+    points: Array,
+    starts: int,
+) -> Solved:
+    """Fit every star.
+
+    Parameters
+    ----------
+    flux, ivar : array (N, P)
+    pixels, terms
+        As learnt.
+    bounds : array (L, 2)
+        Smallest and largest scaled labels that are allowed.
+    points : array (K, L)
+        Scaled labels where fits may begin.
+    starts : int
+        At how many points a star begins: the first, and those of least chi-square.
+    """
+    used = np.isfinite(pixels.scatter2)
+    theta, scatter2 = pixels.coefficients[used], pixels.scatter2[used]
+    gram, which = Gram(theta), slice(None) if used.all() else np.flatnonzero(used)
+    group = max(1, WIDE // theta.shape[1] ** 2)
+    parts = []
+    for first in range(0, max(1, len(flux)), group):
+        rows = slice(first, first + group)
+        forms = Forms.of(flux[rows], ivar[rows], which, scatter2, gram)
+        parts.append(_solve(forms, terms, bounds, points, starts))
+    return Solved(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+@dataclass(frozen=True, eq=False)
+class Forms:
+    """Chi-square of M stars as quadratic forms of the terms."""
+
+    matrix: Array  # G (M, T, T)
+    right: Array  # b (M, T)
+    constant: Array  # (M,)
+    pixels: Array  # (M,)
+
+    @classmethod
+    def of(cls, flux: Array, ivar: Array, which: Any, scatter2: Array, gram: Gram) -> Forms:
+        """From spectra (M, P), of which some pixels are used."""
+        size, parts = gram.basis.shape[1], []
+        step = max(8, TOGETHER // max(1, len(scatter2)))
+        for first in range(0, len(flux), step):
+            own = flux[first : first + step, which].astype(float)
+            known = ivar[first : first + step, which].astype(float)
+            weights = known * scatter2
+            weights += 1.0
+            np.divide(known, weights, out=weights)
+            pull = weights * own
+            constant = np.einsum("mp,mp->m", pull, own)
+            count = np.count_nonzero(known, axis=1)
+            parts.append((gram(weights), pull @ gram.basis, constant, count))
+        if not parts:
+            return cls(np.zeros((0, size, size)), np.zeros((0, size)), np.zeros(0), np.zeros(0))
+        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def take(self, rows: Array) -> Forms:
+        """Some of the stars, or some more than once."""
+        return Forms(self.matrix[rows], self.right[rows], self.constant[rows], self.pixels[rows])
+
+    def chi2(self, values: Array) -> Array:
+        """Of one set of terms (M, T) for each star."""
+        twice = np.einsum("mts,ms->mt", self.matrix, values) - 2 * self.right
+        return self.constant + np.einsum("mt,mt->m", twice, values)
+
+    def chi2_at(self, values: Array) -> Array:
+        """(M, K) of all stars at K points (K, T); the constant is left out."""
+        size = values.shape[1]
+        products = (values[:, :, None] * values[:, None, :]).reshape(len(values), -1)
+        flat = self.matrix.reshape(len(self.matrix), size * size)
+        return flat @ products.T - 2 * self.right @ values.T
+
+
+def _solve(
+    forms: Forms, terms: Terms, bounds: Array, points: Array, starts: int
+) -> tuple[Array, ...]:
+    n, n_labels = len(forms.right), points.shape[1]
+    rank = forms.chi2_at(terms.values(points))
+    best = np.argsort(rank[:, 1:], axis=1, kind="stable")[:, : starts - 1] + 1
+    chosen = np.concatenate([np.zeros((n, 1), int), best], axis=1)
+    each = np.repeat(np.arange(n), chosen.shape[1])
+    x, chi2, done = _descend(forms.take(each), terms, points[chosen.ravel()], bounds)
+    ends = np.where(done, chi2, np.inf).reshape(chosen.shape)
+    at = np.argmin(ends, axis=1) + chosen.shape[1] * np.arange(n)
+    x, chi2, done = x[at], chi2[at], done[at]
+    slopes = terms.slopes(x)
+    curvature = slopes.transpose(0, 2, 1) @ forms.matrix @ slopes  # (n, L, L)
+    covariance, regular = _inverse(curvature)
+    enough = (forms.pixels > n_labels) & regular
+    x = np.where((done & enough)[:, None], x, np.nan)
+    edge = np.any((x <= bounds[:, 0]) | (x >= bounds[:, 1]), axis=1)
+    return x, covariance, chi2, forms.pixels, done & enough, edge
+
+
+def _inverse(matrix: Array) -> tuple[Array, Array]:
+    """Inverses of (M, L, L), NaN where there is none, and where there is one."""
+    diagonal = np.diagonal(matrix, axis1=1, axis2=2)
+    good = np.all(np.isfinite(matrix), axis=(1, 2)) & np.all(diagonal > 0, axis=1)
+    out = np.full_like(matrix, np.nan)
+    unit = diagonal[good] ** -0.5
+    outer = unit[:, :, None] * unit[:, None, :]
+    value, vector = np.linalg.eigh(matrix[good] * outer)
+    regular = value[:, 0] > 1e-12
+    inverse = (vector / np.where(value > 0, value, np.nan)[:, None, :]) @ vector.transpose(0, 2, 1)
+    out[good] = np.where(regular[:, None, None], inverse * outer, np.nan)
+    good[good] = regular
+    return out, good
+
+
+def _descend(forms: Forms, terms: Terms, x: Array, bounds: Array) -> tuple[Array, Array, Array]:
+    """Levenberg and Marquardt's steps from (M, L), held within bounds: labels, chi2, done."""
+    x = np.clip(x, bounds[:, 0], bounds[:, 1])
+    chi2, done = forms.chi2(terms.values(x)), np.zeros(len(x), bool)
+    damping, todo = np.full(len(x), 1e-3), np.arange(len(x))
+    for _ in range(ROUNDS):
+        own, here = forms.take(todo), x[todo]
+        step, size = _step(own, terms, here, damping[todo], bounds)
+        close, sure = size < SURELY**2, size < ENOUGH**2
+        there = np.clip(here + step, bounds[:, 0], bounds[:, 1])
+        new = own.chi2(terms.values(there))
+        better = (new <= chi2[todo]) | close
+        x[todo] = np.where(better[:, None], there, here)
+        chi2[todo] = np.where(better, new, chi2[todo])
+        damping[todo] = np.maximum(damping[todo] * np.where(better, 0.1, 10.0), 1e-9)
+        ended = sure & np.isfinite(new)
+        done[todo] = ended
+        todo = todo[~ended & (damping[todo] < 1e12)]
+        if not todo.size:
+            break
+    return x, chi2, done
+
+
+def _step(
+    forms: Forms, terms: Terms, x: Array, damping: Array, bounds: Array
+) -> tuple[Array, Array]:
+    """A damped step (M, L), and the square of its length in errors of the labels, undamped.
+
+    A label at the edge that would leave is held.
+    """
+    values, slopes = terms.values(x), terms.slopes(x)
+    pull = forms.right - np.einsum("mts,ms->mt", forms.matrix, values)
+    downhill = np.einsum("mtl,mt->ml", slopes, pull)
+    curvature = slopes.transpose(0, 2, 1) @ forms.matrix @ slopes
+    held = ((x <= bounds[:, 0]) & (downhill < 0)) | ((x >= bounds[:, 1]) & (downhill > 0))
+    downhill = np.where(held, 0.0, downhill)
+    curvature = np.where(held[:, :, None] | held[:, None, :], 0.0, curvature)
+    at = np.arange(x.shape[1])
+    diagonal = curvature[:, at, at]
+    diagonal = np.where(diagonal > 0, diagonal, 1.0)
+    curvature[:, at, at] = diagonal * (1 + damping[:, None])
+    step = np.linalg.solve(curvature, downhill[..., None])[..., 0]
+    return step, np.abs(np.einsum("ml,ml->m", step, downhill)) * (1 + damping)
