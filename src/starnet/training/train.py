@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,12 +24,13 @@ from starnet.dataset import SpectraDataset, SpectraStream, split_by_star
 from starnet.errors import TrainingError
 from starnet.models import build_network, gather
 from starnet.spectra import Labels, LabelScale
-from starnet.training.history import History
+from starnet.training.history import Epoch, History
 from starnet.training.loop import fit
 from starnet.training.recipe import Recipe
 from starnet.training.streams import ArrayStream, Stream
 
 Rows = NDArray[np.int64]
+OnEpoch = Callable[[int, nn.Module, Epoch], None]
 IN_MEMORY = 6e8
 """Bytes of prepared spectra that are kept in memory instead of being read anew each epoch."""
 MOST_INPUTS = 4000
@@ -71,6 +73,7 @@ def train_model(
     checkpoint_dir: str | Path | None = None,
     progress: bool = True,
     on_member: Callable[[int, int], None] | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> TrainingResult:
     """Train a model on a data set.
 
@@ -91,6 +94,8 @@ def train_model(
     progress : bool
     on_member : callable, optional
         Called with (member, number of members) before each.
+    on_epoch : callable, optional
+        Called with (member, its network, the finished epoch); what it raises ends the training.
 
     Raises
     ------
@@ -115,7 +120,7 @@ def train_model(
         if on_member:
             on_member(i, len(members))
         folder = None if checkpoint_dir is None else Path(checkpoint_dir) / f"member-{i:02d}"
-        network, history = source.fit_member(settings, i, folder)
+        network, history = source.fit_member(settings, i, folder, on_epoch)
         networks.append(network.cpu())
         histories.append(history)
     model = Model(
@@ -179,7 +184,7 @@ class _Source:
         return digest.hexdigest()[:16]
 
     def fit_member(
-        self, settings: Any, number: int, folder: Path | None
+        self, settings: Any, number: int, folder: Path | None, on_epoch: OnEpoch | None = None
     ) -> tuple[nn.Module, History]:
         seed = self.recipe.seed + number
         sizes = {"n_pixels": self.grid.n_pixels, "n_labels": len(self.scale.names)}
@@ -191,7 +196,16 @@ class _Source:
             network.fit_inputs(self._inputs(np.sort(some)))
         train = self._stream(rows, shuffle=True)
         valid = self._stream(self.valid, shuffle=False) if len(self.valid) else None
-        history = fit(network, train, valid, config, checkpoint_dir=folder, progress=self.progress)
+        told = None if on_epoch is None else partial(on_epoch, number, network)
+        history = fit(
+            network,
+            train,
+            valid,
+            config,
+            checkpoint_dir=folder,
+            progress=self.progress,
+            on_epoch=told,
+        )
         return network, history
 
     def _bag(self, number: int) -> Rows:
