@@ -52,7 +52,7 @@ def test_other_stars_other_lines_and_no_lines_are_poor_fits(emulator, truth):
 def test_emission_lines_are_seen_and_cosmic_rays_are_none(emulator, truth):
     spectra = stand_ins.observed(truth)
     flux = np.array(spectra.flux)
-    broad = np.exp(-0.5 * ((np.arange(2000) - 500) / 20) ** 2)
+    broad = np.exp(-0.5 * ((np.arange(2000) - 999) / 20) ** 2)  # Brackett 18
     flux[0] += 300 * broad
     flux[1, 400:403] += 3000
     flags = against(emulator, truth, spectra.replace(flux=flux)).flags

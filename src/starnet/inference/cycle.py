@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d, percentile_filter, uniform_filter1d
+from scipy.ndimage import gaussian_filter1d
 
 from starnet.errors import FrameError, GridError, LabelError
+from starnet.inference._emission import Over, emission
 from starnet.inference._levels import continuum
 from starnet.inference.flags import LabelFlag
 from starnet.spectra import Labels, Spectra, WavelengthGrid
@@ -43,8 +44,6 @@ small by 40 %; above S/N 20 all have more than 0.65 explained, below it 5 % have
 a residual below 0.015."""
 VELOCITY = 8.0
 """Largest velocity (km/s, or half a pixel where that is more) that a spectrum at rest may have."""
-EMISSION_WIDTH, EMISSION_HEIGHT, NARROWEST = 150.0, 0.10, 7
-"""km/s over which emission is averaged, and its least height over the continuum."""
 MOST = 5.0
 """Residuals count as this many sigma at most, so that one bad pixel is not a bad star."""
 BLOCK = 64
@@ -79,7 +78,7 @@ class Cycle:
     broadening : array (N,)
         Share b of the broader line profile; 1 is all of it, for a vsini of 50 km/s or so.
     emission : array (N,)
-        Highest running mean above the continuum that is significant (0 for none).
+        Highest running mean above the continuum that is significant (0 for none); see `_emission`.
     inside : bool array (N,)
         Whether the emulator holds at these teff, logg and fe_h.
     """
@@ -326,6 +325,7 @@ def _statistics(fit: Fitted, grid: WavelengthGrid) -> dict[str, Any]:
     mean = (weight * fit.flux).sum(axis=1) / total
     lines = (weight * ((fit.flux - mean[:, None]) ** 2 - noise)).sum(axis=1) / total
     left = np.maximum((weight * (residual**2 - noise)).sum(axis=1) / total, 0.0)
+    over = Over(fit.flux, fit.model, noise, good)
 
     def known(values: Array) -> Array:
         return np.where(enough, values, np.nan)
@@ -338,26 +338,8 @@ def _statistics(fit: Fitted, grid: WavelengthGrid) -> dict[str, Any]:
         "velocity": known(fit.velocity),
         "velocity_error": known(fit.velocity_error),
         "broadening": known(fit.broadening),
-        "emission": np.where(enough, _emission(fit, grid), 0.0),
+        "emission": np.where(enough, emission(over, grid), 0.0),
     }
-
-
-def _emission(fit: Fitted, grid: WavelengthGrid) -> Array:
-    """Highest running mean above continuum and model that is over 8 sigma, (N,)."""
-    width = max(NARROWEST, round(EMISSION_WIDTH / _pixel(grid)))
-    over = np.where(fit.good, fit.flux - np.maximum(fit.model, 1.0), 0.0)
-    share = uniform_filter1d(fit.good.astype(np.float32), width, axis=1, mode="constant")
-    mean = uniform_filter1d(over, width, axis=1, mode="constant") / np.maximum(share, 0.1)
-    noise = np.where(fit.good, np.nan_to_num(fit.noise), 0.0)
-    sigma = np.sqrt(
-        np.maximum(uniform_filter1d(noise, width, axis=1, mode="constant"), 0) / width
-    ) / np.maximum(share, 0.1)
-    there = (share > 0.6) & (mean > EMISSION_HEIGHT) & (mean > 8 * sigma)
-    for row in np.flatnonzero(there.any(axis=1)):  # lines of the sky are narrow: no median has them
-        middle = percentile_filter(over[row], 40, size=width, mode="constant")
-        mean[row] = np.minimum(mean[row], middle)
-        there[row] &= middle > EMISSION_HEIGHT
-    return np.max(np.where(there, mean, 0.0), axis=1, initial=0.0)
 
 
 def _pixel(grid: WavelengthGrid) -> float:
