@@ -4,13 +4,19 @@ import numpy as np
 import pytest
 import torch
 
+from starnet.artifact import Model
+from starnet.dataset import DatasetWriter, open_dataset
 from starnet.errors import ConfigError, ModelError
 from starnet.models import Kernel, KernelConfig, Reader, ReaderConfig
 from starnet.models.kernel import reader_settings
+from starnet.preprocess import Pipeline
+from starnet.spectra import Labels, LabelScale, Spectra, WavelengthGrid
 from starnet.training.finetune import (
     FineTuneRecipe,
+    fine_tune,
     finetune_recipes,
     load_finetune_recipe,
+    pretrain,
 )
 from starnet.training.kernel import fit_kernel
 
@@ -91,6 +97,45 @@ def test_a_recipe_survives_json():
 def test_a_wrong_recipe_is_refused(change):
     with pytest.raises(ConfigError):
         recipe(**change)
+
+
+def test_a_recipe_may_take_a_shipped_reader():
+    chosen = load_finetune_recipe("apogee")
+    (model,) = pretrain(chosen)
+    (window,) = chosen.windows
+    assert isinstance(model.network, Reader)
+    assert model.network.config.n_pixels == window[1] - window[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"reader": {"shipped": "none"}},
+        {"reader": {"shipped": "apogee", "steps": 3}},
+        {"reader": {"shipped": "apogee"}, "windows": [[0, 10], [10, 20]]},
+    ],
+)
+def test_a_shipped_reader_that_does_not_fit_is_refused(change):
+    with pytest.raises(ConfigError, match="names one of apogee"):
+        pretrain(recipe(**change))
+
+
+def test_of_too_many_stars_some_are_drawn(tmp_path, rng):
+    grid = WavelengthGrid(5000.0 + np.arange(60.0), medium="air")
+    labels = Labels(("teff", "fe_h"), rng.normal([5000, 0], [300, 0.3], (70, 2)))
+    depth = 0.2 + (labels.values[:, :1] - 5000) / 3000
+    flux = 1 - depth * np.exp(-0.5 * ((np.arange(60) - 30) / 3) ** 2)
+    spectra = Spectra(grid, flux, np.full_like(flux, 1e4))
+    with DatasetWriter(
+        tmp_path / "toy.zarr", grid=grid, frame="rest", label_names=labels.names
+    ) as writer:
+        writer.append(spectra, labels)
+    chosen = recipe(windows=[[0, 60]], most=40, network={"scales": [0], "components": [3]})
+    pixels = Model(reader(), LabelScale.fit(labels), Pipeline(()), grid, "rest", ("flux", "ivar"))
+    made = fine_tune(open_dataset(tmp_path / "toy.zarr"), chosen, [pixels])
+    assert isinstance(made.network, Kernel)
+    assert made.network.config.n_stars == 40
+    assert made.provenance["stars"] == {"train": 40}
 
 
 def spreading(spectra, rows=slice(None)):

@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from starnet._shipped import read_settings, shipped_names
+from starnet._shipped import read_settings, shipped_folders, shipped_names
 from starnet._version import __version__
-from starnet.artifact import Model, network_inputs
+from starnet.artifact import Model, load_model, network_inputs
 from starnet.dataset import SpectraDataset, k_folds
 from starnet.errors import ConfigError, TrainingError
 from starnet.models import Ensemble, Projection, Reader, build_network, gather
@@ -52,7 +52,8 @@ class FineTuneRecipe:
     name, about : str
     labels : tuple of str
     reader : mapping
-        As `ReaderRecipe.from_dict` takes it, without ``preprocess``.
+        As `ReaderRecipe.from_dict` takes it, without ``preprocess``; or ``{shipped: NAME}`` for a
+        model that comes with the package, which reads the one window that there is then.
     windows : sequence of (start, stop)
         Pixels of each reader.
     preprocess : Pipeline
@@ -70,6 +71,9 @@ class FineTuneRecipe:
         Of the search for amplitudes and lengths.
     rounds : int
         How often stars are weighed anew.
+    most : int
+        Stars that the kernel learns from; of more, as many are drawn. Memory grows with their
+        square and time with their cube.
     """
 
     name: str
@@ -84,6 +88,7 @@ class FineTuneRecipe:
     beside: Mapping[str, Any] = field(default_factory=dict)
     iterations: int = 25
     rounds: int = 2
+    most: int = 3000
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FineTuneRecipe:
@@ -153,7 +158,15 @@ def pretrain(
     emulator: Emulator | None = None,
     report: Callable[[str], None] | None = None,
 ) -> list[Model]:
-    """The readers of a recipe, trained on synthetic spectra; see `train_reader`."""
+    """The readers of a recipe, trained on synthetic spectra; see `train_reader`.
+
+    Raises
+    ------
+    ConfigError
+        If the recipe asks for a shipped model that there is not, or for several windows of one.
+    """
+    if "shipped" in recipe.reader:
+        return [_shipped(recipe)]
     made = []
     for one in recipe.readers():
         made.append(train_reader(one, emulator=emulator, report=report, progress=False))
@@ -178,7 +191,8 @@ def fine_tune(
     readers : sequence of Model
         As `pretrain` gives them.
     rows : array, optional
-        Spectra to learn from; default: all that the recipe selects. Nothing looks at others.
+        Spectra to learn from; default: all that the recipe selects. Nothing looks at others. Of
+        more than the recipe's ``most``, as many are drawn, always the same ones.
     held : HeldOut, optional
         What `hold_out` gives of the same recipe and rows: then the model has errors.
 
@@ -244,6 +258,18 @@ def hold_out(
     return HeldOut(rows, labels, mean, terms, scale, folds)
 
 
+def _shipped(recipe: FineTuneRecipe) -> Model:
+    """The shipped model that a recipe names."""
+    folders = shipped_folders("models")
+    name = str(recipe.reader["shipped"])
+    if name not in folders or len(recipe.reader) > 1 or len(recipe.windows) != 1:
+        raise ConfigError(
+            f"A recipe with a shipped reader names one of {', '.join(folders)} and has one window; "
+            f"received {dict(recipe.reader)} and {len(recipe.windows)} windows."
+        )
+    return load_model(folders[name])
+
+
 def _members(
     dataset: SpectraDataset,
     recipe: FineTuneRecipe,
@@ -291,6 +317,8 @@ def _usable(
             f"The recipe {recipe.name!r} has {len(recipe.windows)} windows; received "
             f"{len(readers)} readers. Make them with pretrain."
         )
+    if len(rows) > recipe.most:
+        rows = np.sort(np.random.default_rng(0).choice(rows, recipe.most, replace=False))
     return rows
 
 
