@@ -2,6 +2,7 @@
 
 from starnet.cli import (
     assess,
+    bench,
     calibrate,
     dataset,
     demo,
@@ -21,6 +22,7 @@ from starnet.cli._app import app, main
 __all__ = [
     "app",
     "assess",
+    "bench",
     "calibrate",
     "dataset",
     "demo",
