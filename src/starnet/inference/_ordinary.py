@@ -15,8 +15,14 @@ KNOTS = (20.0, 35.0, 60.0, 100.0, 200.0)
 SHARPEST = 70.0
 """Signal to noise beyond which features are expected to be no better known: real spectra differ
 from made ones by 0.7 to 1.6 per cent (rms of a pixel), which is the noise of this."""
-LEAST = {"pixels": 1.2, "waves": 1.0, "emulator": 1.5}
-"""Limits are never lower than this: see the floors in `_evidence`, and `inference.cycle`."""
+LEAST = {"pixels": 2.2, "waves": 1.0, "emulator": 3.0}
+"""Limits are never lower than this: see the floors in `_evidence`, and `inference.cycle`; the
+first and the last leave room for quoted errors that are too small by 40 per cent."""
+UPPER = 0.97
+"""Quantile that says how far a number reaches above its median at a signal to noise. It lies in
+the tail, whose shape changes with the noise: ripples of real spectra are lost in it at S/N 20 and
+are all there is at S/N 200, and the 90th percentile, which is of noise in the one and of ripples
+in the other, made the limits of bright stars twice as large as any good star needs."""
 
 
 def directions_of(off: Array, ordered: bool) -> Array:
@@ -68,8 +74,8 @@ def distance(off: Array, snr: Array, centres: Array, whitening: Array) -> Array:
 def fit_limits(columns: dict[str, Array], snr: Array, share: float) -> Array:
     """Limits (B, S) that leave ``share`` of stars outside, each number the same fraction.
 
-    The logarithm of each is taken in units of its spread about its median, both by signal to
-    noise, so that stars of all signals to noise tell together how far it reaches.
+    The logarithm of each is taken in units of its reach from its median to `UPPER`, both by signal
+    to noise, so that stars of all signals to noise tell together how far it goes beyond.
     """
     middle, spread, reach = {}, {}, {}
     for name, values in columns.items():
@@ -94,10 +100,10 @@ def fit_limits(columns: dict[str, Array], snr: Array, share: float) -> Array:
 
 
 def _weighted(values: Array, distance: Array) -> tuple[float, float]:
-    """Median and 90th percentile with normal weights of a distance."""
+    """Median and `UPPER` quantile with normal weights of a distance."""
     order = np.argsort(values)
     total = np.cumsum((np.exp(-0.5 * distance**2) + 1e-9)[order])
-    places = np.searchsorted(total, np.array([0.5, 0.9]) * total[-1])
+    places = np.searchsorted(total, np.array([0.5, UPPER]) * total[-1])
     middle, upper = values[order][np.minimum(places, len(values) - 1)]
     return float(middle), float(upper)
 
