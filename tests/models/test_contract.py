@@ -12,13 +12,17 @@ import torch
 from starnet.errors import ConfigError, ModelError
 from starnet.models import (
     AmortisedConfig,
+    ConvNeXtConfig,
     EnsembleConfig,
     HeadedConfig,
     KernelConfig,
     ProjectionConfig,
     QuotedConfig,
     ReaderConfig,
+    ResMLPConfig,
+    ResNetConfig,
     StarNetConfig,
+    TransformerConfig,
     apply_network,
     build_network,
     config_from_dict,
@@ -94,6 +98,50 @@ EXAMPLES = {
                 {"pixels": [10, 70], "n_labels": 4, "components": 3, "hidden": [8], "passes": 1},
             ),
         ),
+    ],
+    "convnext": [
+        ConvNeXtConfig(100, 3, patch=8, widths=(8, 12), blocks=(1, 2), kernel=3, positions=3),
+        ConvNeXtConfig(
+            90,
+            2,
+            n_channels=2,
+            patch=4,
+            widths=(6,),
+            blocks=(1,),
+            expand=2,
+            positions=1,
+            dense=(),
+            dropout=0.2,
+        ),
+    ],
+    "resmlp": [
+        ResMLPConfig(90, 3, width=16, blocks=2),
+        ResMLPConfig(
+            70, 2, n_channels=2, width=12, blocks=1, expand=2, noise=0.1, dropout=0.2, learnt=False
+        ),
+    ],
+    "resnet": [
+        ResNetConfig(100, 3, widths=(6, 8), blocks=(1, 2), positions=4, dense=(8,)),
+        ResNetConfig(
+            90,
+            2,
+            n_channels=2,
+            widths=(6,),
+            blocks=(2,),
+            kernel=5,
+            stem_kernel=4,
+            stem_stride=3,
+            positions=1,
+            dense=(),
+            dropout=0.2,
+        ),
+    ],
+    "transformer": [
+        TransformerConfig(100, 3, patch=16, width=16, layers=1, heads=2, dense=(8,)),
+        TransformerConfig(
+            90, 2, n_channels=2, patch=8, own=False, width=8, heads=2, pool="token", dropout=0.2
+        ),
+        TransformerConfig(64, 1, patch=10, width=8, heads=1, pool="mean", dense=()),
     ],
     "quoted": [
         QuotedConfig(

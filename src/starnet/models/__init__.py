@@ -2,6 +2,7 @@
 
 from starnet.models._fused import plain_operations
 from starnet.models.amortised import Amortised, AmortisedConfig
+from starnet.models.convnext import ConvNeXt, ConvNeXtConfig
 from starnet.models.dropout import MonteCarloDropout
 from starnet.models.ensemble import Ensemble, EnsembleConfig, gather
 from starnet.models.headed import Headed, HeadedConfig
@@ -17,12 +18,17 @@ from starnet.models.registry import (
     families,
     register,
 )
+from starnet.models.resmlp import ResMLP, ResMLPConfig
+from starnet.models.resnet import ResNet, ResNetConfig
 from starnet.models.runtime import apply_network, keep_memory
 from starnet.models.starnet import StarNet, StarNetConfig
+from starnet.models.transformer import Transformer, TransformerConfig
 
 __all__ = [
     "Amortised",
     "AmortisedConfig",
+    "ConvNeXt",
+    "ConvNeXtConfig",
     "Ensemble",
     "EnsembleConfig",
     "Headed",
@@ -36,8 +42,14 @@ __all__ = [
     "QuotedConfig",
     "Reader",
     "ReaderConfig",
+    "ResMLP",
+    "ResMLPConfig",
+    "ResNet",
+    "ResNetConfig",
     "StarNet",
     "StarNetConfig",
+    "Transformer",
+    "TransformerConfig",
     "apply_network",
     "build_network",
     "config_from_dict",

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from starnet.errors import ConfigError
 from starnet.models._fused import Weights, conv_block, zero_padded
+from starnet.models._parts import check_choice, check_dropout, check_sizes
 from starnet.models.registry import register
 
 Padding = Literal["valid", "same"]
@@ -77,21 +78,13 @@ class StarNetConfig:
     initialiser: Initialiser = "he_normal"
 
     def __post_init__(self) -> None:
-        for name in ("n_pixels", "n_labels", "n_channels", "kernel", "pool"):
-            _require_positive(name, getattr(self, name))
-        for name in ("filters", "dense"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-            for value in getattr(self, name):
-                _require_positive(f"every entry of {name}", value)
-        if self.padding not in get_args(Padding):
-            raise ConfigError(f"padding must be 'valid' or 'same'; received {self.padding!r}.")
-        for name, known in (("activation", ACTIVATIONS), ("initialiser", get_args(Initialiser))):
-            if getattr(self, name) not in known:
-                raise ConfigError(
-                    f"{name} must be one of {', '.join(known)}; received {getattr(self, name)!r}."
-                )
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout must be at least 0 and below 1; received {self.dropout}.")
+        check_sizes(
+            self, "n_pixels", "n_labels", "n_channels", "filters", "kernel", "pool", "dense"
+        )
+        check_choice("padding", self.padding, get_args(Padding))
+        check_choice("activation", self.activation, get_args(Activation))
+        check_choice("initialiser", self.initialiser, get_args(Initialiser))
+        check_dropout(self.dropout)
         if self.n_features < 1:
             raise ConfigError(
                 f"n_pixels must leave something after {len(self.filters)} convolutions of length "
@@ -169,8 +162,3 @@ _DRAWN: dict[str, Callable[[Tensor], object]] = {
     "glorot_normal": nn.init.xavier_normal_,
     "glorot_uniform": nn.init.xavier_uniform_,
 }
-
-
-def _require_positive(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"{name} must be a whole number above 0; received {value!r}.")
