@@ -22,7 +22,7 @@ from starnet.evaluate.strata import Stratum, strata
 from starnet.spectra import Labels
 
 Array = NDArray[Any]
-ONE_SIGMA = 0.682689492137
+ONE_SIGMA = 0.6826894921370859
 BEYOND = 3.0
 """Quoted errors beyond which a residual is counted."""
 RESAMPLES = 200
