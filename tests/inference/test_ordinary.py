@@ -31,3 +31,10 @@ def test_limits_are_never_below_what_real_stars_differ_by():
     assert limits.shape == (len(KNOTS), 2)
     assert np.all(limits[:, 0] == 3.0)
     assert np.all(limits[:, 1] == 1.0)
+
+
+def test_what_never_counts_takes_no_share():
+    waves, other, snr = rippled(4000, 4)
+    limits = fit_limits({"waves": waves, "emulator": other, "pixels": other}, snr, 0.01)
+    at = np.exp(at_knots(np.log(limits), snr))
+    assert np.mean(waves > at[:, 0]) == pytest.approx(0.01, abs=0.002)

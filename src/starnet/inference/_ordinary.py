@@ -74,6 +74,8 @@ def distance(off: Array, snr: Array, centres: Array, whitening: Array) -> Array:
 def fit_limits(columns: dict[str, Array], snr: Array, share: float) -> Array:
     """Limits (B, S) that leave ``share`` of stars outside, each number the same fraction.
 
+    A number whose limits are those of `LEAST` leaves nearly none outside, the others more.
+
     The logarithm of each is taken in units of its reach from its median to `UPPER`, both by signal
     to noise, so that stars of all signals to noise tell together how far it goes beyond.
     """
@@ -85,18 +87,21 @@ def fit_limits(columns: dict[str, Array], snr: Array, share: float) -> Array:
         spread[name] = np.array([max(q[1] - q[0], 1e-3) for q in knots])
         at = at_knots(np.column_stack([middle[name], spread[name]]), snr)
         reach[name] = (logs - at[:, 0]) / at[:, 1]
+
+    def limits_of(tail: float) -> Array:
+        rows = []
+        for name, values in reach.items():
+            far = np.exp(middle[name] + np.quantile(values, 1 - tail) * spread[name])
+            rows.append(np.maximum(far, LEAST.get(name, 0.0)))
+        return np.column_stack(rows)
+
+    found = np.column_stack(list(columns.values()))
     low, high = share / len(columns) / 2, share
-    for _ in range(40):  # the tail of each number that makes the tail of all
+    for _ in range(40):  # the tail of each number that makes the tail of all, `LEAST` counted
         tail = 0.5 * (low + high)
-        cut = {name: np.quantile(values, 1 - tail) for name, values in reach.items()}
-        outside = np.any([reach[name] > cut[name] for name in columns], axis=0).mean()
-        low, high = (tail, high) if outside < share else (low, tail)
-    cut = {name: np.quantile(values, 1 - low) for name, values in reach.items()}
-    rows = [
-        np.maximum(np.exp(middle[name] + cut[name] * spread[name]), LEAST.get(name, 0.0))
-        for name in columns
-    ]
-    return np.column_stack(rows)
+        beyond = found > np.exp(at_knots(np.log(limits_of(tail)), snr))
+        low, high = (tail, high) if np.any(beyond, axis=1).mean() < share else (low, tail)
+    return limits_of(low)
 
 
 def _weighted(values: Array, distance: Array) -> tuple[float, float]:
