@@ -16,6 +16,7 @@ from starnet.cli import (
     synth,
     train,
     train_synthetic,
+    tune,
 )
 from starnet.cli._app import app, main
 
@@ -37,4 +38,5 @@ __all__ = [
     "synth",
     "train",
     "train_synthetic",
+    "tune",
 ]
