@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 WIDEST = 2**23
 """Numbers in a block of products: 64 MB."""
-RIDGE = 1e-12
-"""Of the diagonal, so that terms which the data do not tell apart do no harm."""
+RIDGE = {"float32": 1e-6, "float64": 1e-12}
+"""Of the diagonal, added so that terms which the data do not tell apart do no harm."""
 
 
 class Gram:
@@ -23,7 +23,7 @@ class Gram:
     """
 
     def __init__(self, basis: Array) -> None:
-        self.basis = np.ascontiguousarray(basis, dtype=float)
+        self.basis = np.ascontiguousarray(basis)
         first, second = np.triu_indices(basis.shape[1])
         step = max(1, WIDEST // len(basis))
         cuts = range(0, len(first), step)
@@ -33,7 +33,7 @@ class Gram:
     def __call__(self, weights: Array) -> Array:
         """(M, N) -> (M, T, T)."""
         size = self.basis.shape[1]
-        out = np.empty((len(weights), size, size))
+        out = np.empty((len(weights), size, size), self.basis.dtype)
         for i, (first, second) in enumerate(self._blocks):
             products = self._products(i) if self._kept is None else self._kept
             block = weights @ products
@@ -49,8 +49,8 @@ class Gram:
 def solve(matrix: Array, right: Array) -> Array:
     """Solutions (M, T) of (M, T, T) with right sides (M, T); terms without weight are 0."""
     diagonal = np.diagonal(matrix, axis1=1, axis2=2)
-    unit = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, np.inf))
+    unit = np.where(diagonal > 0, diagonal, np.inf) ** -0.5
     scaled = matrix * unit[:, :, None] * unit[:, None, :]
     size = np.arange(matrix.shape[1])
-    scaled[:, size, size] = 1.0 + RIDGE
+    scaled[:, size, size] = 1.0 + RIDGE[matrix.dtype.name]
     return unit * np.linalg.solve(scaled, (unit * right)[..., None])[..., 0]

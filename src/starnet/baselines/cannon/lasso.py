@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-SWEEPS = 500
-ENOUGH = 1e-5
+SWEEPS = 50
+ENOUGH = 1e-4
 """A sweep ends the descent when no coefficient moves by this part of its own error."""
 
 

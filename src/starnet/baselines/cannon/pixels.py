@@ -22,9 +22,12 @@ TOGETHER = 2**17
 """Numbers (stars times pixels) that are worked on at once: they stay in the processor's cache."""
 WIDE = 2**22
 """Numbers in the matrices of pixels that are worked on at once."""
-ROUNDS = 60
-ENOUGH = 1e-5
-"""A pixel is done when s2 would move by less than this part of its own error."""
+ROUNDS = 40
+ENOUGH, ROUGH = 1e-3, 3e-2
+"""A pixel is done when s2 moves by less than this part of its own error; in single precision, where
+only s2 is taken on."""
+FEW = 400
+"""About as many stars give the first guess of s2."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,94 +69,158 @@ def fit_pixels(
         first (Casey et al. 2016).
     """
     n_pixels, n_terms = flux.shape[1], design.shape[1]
-    gram = Gram(design)
     coefficients, scatter2 = np.zeros((n_pixels, n_terms)), np.full(n_pixels, np.inf)
+    rough = Basis(design, np.float32) if strength == 0 else None
+    exact, plane = Basis(design, np.float64), Plane.of(design)
     step = max(8, min(TOGETHER // len(design), WIDE // n_terms**2))
     for start in range(0, n_pixels, step):
         part = slice(start, start + step)
         held = None if allowed is None else ~allowed[part]
-        known = ivar[:, part].T.astype(float)
-        chunk = Chunk(flux[:, part].T.astype(float), known, gram, held, strength)
-        coefficients[part], scatter2[part] = chunk.fit()
+        own, known = np.ascontiguousarray(flux[:, part].T), np.ascontiguousarray(ivar[:, part].T)
+        good = known > 0
+        middle = own.sum(axis=1, where=good, keepdims=True)
+        middle /= np.maximum(good.sum(axis=1, keepdims=True), 1)
+        s2 = first_scatter(own - middle, known, plane)
+        if rough is not None:
+            _, s2 = fit_chunk(own - middle, known, rough, held, 0.0, s2)
+        coefficients[part], scatter2[part] = fit_chunk(own, known, exact, held, strength, s2)
     needed = (n_terms if allowed is None else allowed.sum(axis=1)) if strength == 0 else 1
     short = np.count_nonzero(ivar > 0, axis=0) <= needed
     coefficients[short], scatter2[short] = 0.0, np.inf
     return Pixels(coefficients, scatter2)
 
 
-class Chunk:
-    """Some pixels, (M, N): flux and inverse variance by pixel and star."""
+class Basis:
+    """The terms of the stars (N, T) in one precision, and their normal equations."""
 
-    def __init__(
-        self, flux: Array, ivar: Array, gram: Gram, held: Array | None, strength: float
-    ) -> None:
-        self.flux, self.ivar, self.gram = flux, ivar, gram
-        self.held, self.strength = held, strength
-        self.theta = np.zeros((len(flux), gram.basis.shape[1]))
+    def __init__(self, design: Array, dtype: Any) -> None:
+        self.design = design.astype(dtype)
+        self.rows = np.ascontiguousarray(self.design.T)
+        self.gram = Gram(self.design)
+        self.enough = ENOUGH if dtype == np.float64 else ROUGH
+        self._work = np.empty((2, 0, len(design)), dtype)
 
-    def fit(self) -> tuple[Array, Array]:
-        """Coefficients (M, T) and s2 (M,)."""
-        s2 = self.first()
-        low, high = np.zeros_like(s2), np.full_like(s2, np.inf)
-        for _ in range(ROUNDS):
-            weights = self.weights(s2)
-            residual = self.solve(weights)
-            slope, bend, error = slopes(weights, residual)
-            low = np.where(slope < 0, s2, low)
-            high = np.where(slope > 0, s2, high)
-            bound = (s2 == 0) & (slope >= 0)
-            new = np.maximum(s2 - slope / bend, 0.0)
-            outside = (new < low) | (new > high)
-            new = np.where(outside, 0.5 * (low + np.minimum(high, 4 * low + error)), new)
-            still = ~bound & (np.abs(new - s2) > ENOUGH * error)
-            if not still.any():
-                break
-            s2 = np.where(still, new, s2)
-        return self.theta, s2
-
-    def weights(self, s2: Array) -> Array:
-        """Inverse of the whole variance, (M, N)."""
-        weights = self.ivar * s2[:, None]
-        weights += 1.0
-        return np.divide(self.ivar, weights, out=weights)
-
-    def first(self) -> Array:
-        """s2 (M,) from what an unweighted fit leaves; with a price, from the spread of the flux."""
-        good = (self.ivar > 0).astype(float)
-        count = np.maximum(good.sum(axis=1), 1.0)
-        if self.strength > 0:
-            residual = self.flux - (np.sum(good * self.flux, axis=1) / count)[:, None]
-        else:
-            residual = self.solve(good)
-        noise = np.sum(1.0 / np.where(self.ivar > 0, self.ivar, np.inf), axis=1)
-        return np.maximum(np.sum(good * residual**2, axis=1) - noise, 0.0) / count
-
-    def solve(self, weights: Array) -> Array:
-        """Sets the coefficients; gives the residuals (M, N)."""
-        matrix = self.gram(weights)
-        right = (weights * self.flux) @ self.gram.basis
-        if self.held is not None:
-            matrix[self.held] = 0.0
-            matrix.transpose(0, 2, 1)[self.held] = 0.0
-            right[self.held] = 0.0
-        if self.strength > 0:
-            self.theta = descend(matrix, right, self.theta, self.strength)
-        else:
-            self.theta = solve(matrix, right)
-        residual = self.theta @ self.gram.basis.T
-        return np.subtract(self.flux, residual, out=residual)
+    def work(self, n_pixels: int) -> tuple[Array, Array]:
+        """Two arrays (n_pixels, N) to write in, the same again and again: fresh memory is slow."""
+        if self._work.shape[1] < n_pixels:
+            self._work = np.empty((2, n_pixels, len(self.design)), self.design.dtype)
+        return self._work[0, :n_pixels], self._work[1, :n_pixels]
 
 
-def slopes(weights: Array, residual: Array) -> tuple[Array, Array, Array]:
-    """First and second derivative of -log L by s2, and the error of s2, each (M,).
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """Projection of a few stars' fluxes on their terms, all alike in weight."""
 
-    Where the curve bends the wrong way the second derivative is its expectation.
+    some: slice
+    project: Array
+
+    @classmethod
+    def of(cls, design: Array) -> Plane:
+        """Of every so many stars."""
+        some = slice(None, None, max(1, len(design) // FEW))
+        few = design[some]
+        left, size, _ = np.linalg.svd(few, full_matrices=False)
+        left = left[:, size > 1e-6 * size[0]][:, : len(few) // 2]
+        return cls(some, (left @ left.T).astype(np.float32))
+
+
+def first_scatter(flux: Array, ivar: Array, plane: Plane) -> Array:
+    """s2 (M,) to begin with, from a few of the stars and an unweighted fit."""
+    ivar = ivar[:, plane.some].astype(np.float32)
+    good = ivar > 0
+    own = np.where(good, flux[:, plane.some], 0.0).astype(np.float32)
+    residual = own - own @ plane.project
+    count = np.maximum(good.sum(axis=1), 1)
+    s2 = (np.sum(residual**2, axis=1, where=good) / count).astype(np.float32)
+    weights, work = np.empty_like(ivar), np.empty_like(ivar)
+    for _ in range(3):
+        whole(ivar, s2, out=weights)
+        s2 = np.maximum(s2 - newton(*slopes(weights, residual, out=work))[0], 0.0)
+    return s2
+
+
+def fit_chunk(
+    flux: Array, ivar: Array, basis: Basis, held: Array | None, strength: float, s2: Array
+) -> tuple[Array, Array]:
+    """Coefficients (M, T) and s2 (M,) of some pixels, in the precision of the basis.
+
+    Pixels that are done leave when they are half of those that are left.
     """
-    pull = weights * residual
+    dtype = basis.design.dtype
+    s2, todo = s2.astype(dtype), np.arange(len(flux))
+    theta = np.zeros((len(flux), basis.design.shape[1]), dtype)
+    low, high = np.zeros_like(s2), np.full_like(s2, np.inf)
+    for _ in range(ROUNDS):
+        here = s2[todo]
+        weights, work = basis.work(len(todo))
+        whole(ivar, here, out=weights)
+        theta[todo] = solve_chunk(weights, flux, work, basis, held, strength, theta[todo])
+        residual = np.matmul(theta[todo], basis.rows, out=work)
+        np.subtract(flux, residual, out=residual)
+        slope, bend, error = slopes(weights, residual, out=work)
+        step, limit = newton(slope, bend, error)
+        low[todo] = np.where(slope < 0, here, low[todo])
+        high[todo] = np.where(slope > 0, here, high[todo])
+        new = np.maximum(here - step, 0.0)
+        outside = (new < low[todo]) | (new > high[todo])
+        middle = 0.5 * (low[todo] + np.minimum(high[todo], here + limit))
+        new = np.where(outside, middle, new)
+        still = np.abs(new - here) > basis.enough * error
+        s2[todo] = new
+        if not still.any():
+            break
+        if 2 * np.count_nonzero(still) < len(still):
+            flux, ivar, todo = flux[still], ivar[still], todo[still]
+            held = None if held is None else held[still]
+    return theta, s2
+
+
+def whole(ivar: Array, s2: Array, out: Array) -> Array:
+    """Inverse of the whole variance, (M, N)."""
+    np.multiply(ivar, s2[:, None], out=out)
+    out += 1
+    return np.divide(ivar, out, out=out)
+
+
+def solve_chunk(
+    weights: Array,
+    flux: Array,
+    work: Array,
+    basis: Basis,
+    held: Array | None,
+    strength: float,
+    theta: Array,
+) -> Array:
+    """Coefficients (M, T) of least squares with weights, from those of the round before."""
+    matrix = basis.gram(weights)
+    right = np.multiply(weights, flux, out=work) @ basis.design
+    if held is not None:
+        matrix[held] = 0.0
+        matrix.transpose(0, 2, 1)[held] = 0.0
+        right[held] = 0.0
+    if strength > 0:
+        return descend(matrix, right, theta, strength)
+    return solve(matrix, right)
+
+
+def newton(slope: Array, bend: Array, error: Array) -> tuple[Array, Array]:
+    """The step in s2 that is subtracted, and an upper limit of its size.
+
+    By the expected second derivative when it is longer than the error of s2, for far from the
+    minimum the true one shortens steps; else by the true one.
+    """
+    scoring = slope * error**2
+    near = (np.abs(scoring) < error) & (bend > 0)
+    step = np.where(near, slope / np.where(near, bend, 1.0), scoring)
+    return step, 4 * np.abs(scoring) + error
+
+
+def slopes(weights: Array, residual: Array, out: Array) -> tuple[Array, Array, Array]:
+    """First and second derivative of -log L by s2, and the expected error of s2, each (M,)."""
+    pull = np.multiply(weights, residual, out=out)
     pull *= pull
-    slope = 0.5 * (weights.sum(axis=1) - pull.sum(axis=1))
-    expected = 0.5 * np.einsum("mn,mn->m", weights, weights)
-    bend = np.einsum("mn,mn->m", weights, pull) - expected
-    tiny = np.finfo(float).tiny
-    expected = np.maximum(expected, tiny)
-    return slope, np.where(bend > 0.1 * expected, bend, expected), expected**-0.5
+    ones = np.ones(weights.shape[1], weights.dtype)
+    slope = 0.5 * (weights @ ones - pull @ ones)
+    expected = np.maximum(0.5 * np.vecdot(weights, weights), np.finfo(np.float32).tiny)
+    bend = np.vecdot(weights, pull) - expected
+    return slope, bend, expected**-0.5

@@ -19,7 +19,7 @@ from starnet.baselines.cannon.pixels import Pixels
 from starnet.baselines.cannon.terms import Terms
 
 Array = NDArray[Any]
-TOGETHER = 2**18
+TOGETHER = 2**16
 """Numbers (stars times pixels) that are worked on at once."""
 WIDE = 2**21
 """Numbers (stars times squared terms) that are worked on at once."""
@@ -103,21 +103,23 @@ class Forms:
     @classmethod
     def of(cls, flux: Array, ivar: Array, which: Any, scatter2: Array, gram: Gram) -> Forms:
         """From spectra (M, P), of which some pixels are used."""
-        size, parts = gram.basis.shape[1], []
+        size, n = gram.basis.shape[1], len(flux)
+        matrix, right = np.empty((n, size, size)), np.empty((n, size))
+        constant, count = np.empty(n), np.empty(n, int)
         step = max(8, TOGETHER // max(1, len(scatter2)))
-        for first in range(0, len(flux), step):
-            own = flux[first : first + step, which].astype(float)
-            known = ivar[first : first + step, which].astype(float)
-            weights = known * scatter2
+        room = np.empty((3, step, len(scatter2)))
+        for first in range(0, n, step):
+            rows = slice(first, min(first + step, n))
+            own, known, weights = room[:, : rows.stop - first]
+            own[:], known[:] = flux[rows, which], ivar[rows, which]
+            count[rows] = np.count_nonzero(known, axis=1)
+            np.multiply(known, scatter2, out=weights)
             weights += 1.0
             np.divide(known, weights, out=weights)
-            pull = weights * own
-            constant = np.einsum("mp,mp->m", pull, own)
-            count = np.count_nonzero(known, axis=1)
-            parts.append((gram(weights), pull @ gram.basis, constant, count))
-        if not parts:
-            return cls(np.zeros((0, size, size)), np.zeros((0, size)), np.zeros(0), np.zeros(0))
-        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+            pull = np.multiply(weights, own, out=known)
+            matrix[rows], right[rows] = gram(weights), pull @ gram.basis
+            constant[rows] = np.vecdot(pull, own)
+        return cls(matrix, right, constant, count)
 
     def take(self, rows: Array) -> Forms:
         """Some of the stars, or some more than once."""
