@@ -39,11 +39,18 @@ def made_stars() -> tuple[Spectra, Labels]:
     return Spectra(grid, flux, np.full(flux.shape, 0.005**-2), mask), Labels(NAMES, values)
 
 
-SMALL: dict[str, dict[str, Any]] = {}
+SMALL: dict[str, dict[str, Any]] = {
+    "boosting": {"components": 8, "trees": 15},
+    "gp": {"components": 8, "steps": 10},
+    "grid": {"components": 12},
+    "matisse": {"components": 12, "neighbours": (20, 40), "strengths": (1e-3,)},
+    "neighbours": {"components": 12, "neighbours": (20, 40), "strengths": (1e-3,)},
+    "pca-regression": {"components": 12},
+}
 """Settings of a method for the stars of these tests."""
 STARS: dict[str, Callable[[], tuple[Spectra, Labels]]] = {}
 """Makers of 72 other stars, for methods that read only spectra of their own kind."""
-NEEDS: dict[str, str] = {}
+NEEDS: dict[str, str] = {"boosting": "sklearn"}
 """Optional packages of methods."""
 
 
