@@ -45,6 +45,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "grid": {"components": 12},
     "matisse": {"components": 12, "neighbours": (20, 40), "strengths": (1e-3,)},
     "neighbours": {"components": 12, "neighbours": (20, 40), "strengths": (1e-3,)},
+    "payne": {"steps": 100, "rounds": 1, "hidden": (16,)},
     "pca-regression": {"components": 12},
 }
 """Settings of a method for the stars of these tests."""
