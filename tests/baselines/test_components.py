@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -90,3 +92,14 @@ def test_blocks_do_not_matter(monkeypatch):
     whole = own.coefficients(spectra)
     monkeypatch.setattr(module, "BLOCK", 7)
     np.testing.assert_allclose(own.coefficients(spectra), whole, atol=1e-7)
+
+
+def test_memory_is_a_few_copies_of_the_flux():
+    spectra = spectra_of(low_rank(1500, 1500, 3, 0.01), 1e4)
+    tracemalloc.start()
+    try:
+        Components.fit(spectra, 5)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3.5 * spectra.flux.nbytes

@@ -100,7 +100,7 @@ class CompressedMethod(Method):
             spectra = spectra[rows]
         say = report or (lambda line: None)
         misses, noise = [], []
-        for i, (train, test) in enumerate(held_out(len(labels), seed)):
+        for i, (train, test) in enumerate(held_out(spectra.stars, seed)):
             part = self._once(spectra[train], labels[train], seed, say)
             values, variance = part.scaled(spectra[test])
             truth, error = _targets(part.scale, labels[test])
@@ -201,14 +201,26 @@ class CompressedFitted(Fitted):
         )
 
 
-def held_out(n: int, seed: int) -> list[tuple[Array, Array]]:
-    """Rows to learn from and rows held out: five folds, or one for large sets."""
-    order = np.random.default_rng([seed, 31]).permutation(n)
-    if n > LARGE:
-        size = min(n // FOLDS, LARGE)
-        return [(np.sort(order[size:]), np.sort(order[:size]))]
-    parts = np.array_split(order, FOLDS)
-    return [(np.setdiff1d(order, part), np.sort(part)) for part in parts]
+def held_out(stars: Array, seed: int) -> list[tuple[Array, Array]]:
+    """Rows to learn from and rows held out, spectra of a star together.
+
+    Five folds, or a single part for large sets.
+
+    Parameters
+    ----------
+    stars : array (N,)
+        Name of each spectrum's star.
+    seed : int
+    """
+    names, first, star = np.unique(stars, return_index=True, return_inverse=True)
+    rank = np.empty(len(names), dtype=int)
+    rank[np.argsort(first)] = np.random.default_rng([seed, 31]).permutation(len(names))
+    place = rank[star]  # of the star of each row, in random order
+    if len(stars) > LARGE:
+        tests = [place < min(len(names) // FOLDS, LARGE)]
+    else:
+        tests = [place % FOLDS == i for i in range(FOLDS)]
+    return [(np.flatnonzero(~test), np.flatnonzero(test)) for test in tests if test.any()]
 
 
 def excess(misses: Array, noise: Array) -> Array:
