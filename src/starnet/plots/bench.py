@@ -18,9 +18,9 @@ from starnet.spectra import Labels
 Array = NDArray[Any]
 COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C564B",
-    "#7F7F7F", "#5E3C99",
+    "#7F7F7F", "#5E3C99", "#66A61E", "#E7298A",
 )  # fmt: skip
-MARKS = "osD^vPX*<>"
+MARKS = "osD^vPX*<>ph"
 WIDE = 0.995
 """Share of the residuals that axes hold; those beyond stand at the edge."""
 

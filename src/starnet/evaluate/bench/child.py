@@ -1,7 +1,5 @@
 """The process of a cell: its memory is its own, and its end is nobody else's.
 
-    python -m starnet.evaluate.bench.child TASK.json
-
 A task says what to compute and where the result goes. An error of the method is written beside the
 result, and the process ends with 3; whatever else ends it is for the parent to record.
 """
@@ -127,7 +125,3 @@ def _leave_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1.0)
     os._exit(1)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))

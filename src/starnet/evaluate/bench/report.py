@@ -235,12 +235,15 @@ def _short(value: Any, digits: int = 2) -> str:
 def summary(run: BenchRun, tables: Tables, names: Sequence[str] = ()) -> Table:
     """Scatter of each method, size and label, short enough for a terminal."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
+    costs: dict[tuple[str, str], dict[str, Any]] = {}
     for row in lines(tables.scores):
         if row["by"] == "all" and str(row["label"]) in (names or run.labels):
             stars = f"{row['n_train']:.0f}"
             line = found.setdefault((str(row["method"]), stars),
                                     {"method": str(row["method"]), "stars": stars})  # fmt: skip
             line[str(row["label"])] = _number(str(row["label"]), row["scatter"])
-            line["learning (s)"] = _short(row["train_s"], 1)
-            line["spectra/s"] = f"{row['per_s']:,.0f}"
-    return Table(rows=list(found.values())) if found else Table()
+            costs[str(row["method"]), stars] = {
+                "learning (s)": _short(row["train_s"], 1),
+                "spectra/s": f"{row['per_s']:,.0f}",
+            }
+    return Table(rows=[line | costs[key] for key, line in found.items()]) if found else Table()

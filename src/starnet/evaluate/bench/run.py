@@ -28,7 +28,8 @@ from starnet.evaluate.bench.suite import Suite
 
 Tick = Callable[[int, int, str], None]
 """Told cells done, cells in all, and what is being computed."""
-CHILD = (sys.executable, "-m", "starnet.evaluate.bench.child")
+RUN = "import sys; from starnet.evaluate.bench.child import main; sys.exit(main(sys.argv[1]))"
+CHILD = (sys.executable, "-c", RUN)
 
 
 @dataclass(frozen=True)
@@ -269,7 +270,8 @@ class _Runner:
         code = self._process(own, log, limit)
         own.unlink(missing_ok=True)
         if code == 0:
-            return "done", ""
+            made = Path(task["out"]).exists()
+            return ("done", "") if made else ("killed", "its process ended without a result")
         if code == FAILED and error.is_file():
             reason = json.loads(error.read_text())["reason"]
             error.unlink(missing_ok=True)
