@@ -51,9 +51,9 @@ class ResNetConfig:
     widths: tuple[int, ...] = (24, 32, 48)
     blocks: tuple[int, ...] = (1, 1, 1)
     kernel: int = 3
-    stem_kernel: int = 16
-    stem_stride: int = 8
-    positions: int = 56
+    stem_kernel: int = 32
+    stem_stride: int = 16
+    positions: int = 57
     dense: tuple[int, ...] = (128,)
     dropout: float = 0.0
 
