@@ -40,7 +40,7 @@ OTHERS = (
     6549.86, 6585.27,  # [N II]
     6718.29, 6732.67,  # [S II]
 )  # fmt: skip
-"""Vacuum Angstrom, as the line lists of SDSS have them (van Dokkum et al. 2001; NIST)."""
+"""Vacuum Angstrom, as SDSS tabulates them."""
 
 
 @dataclass(frozen=True, eq=False)
