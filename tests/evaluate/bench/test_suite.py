@@ -5,7 +5,8 @@ import yaml
 
 from starnet.errors import ConfigError
 from starnet.evaluate.bench import Suite, load_suite, suite_names
-from starnet.evaluate.bench.suite import ALL, merged
+from starnet.evaluate.bench.entries import merged
+from starnet.evaluate.bench.suite import ALL
 
 GOOD = {
     "name": "try",
@@ -96,3 +97,10 @@ def test_entries_are_left_out_with_a_reason(make):
     assert [big.left_out(n) for n in (10, 50, 100, 101)] == ["too dear", "", "", "too dear"]
     assert "no_such_package" in suite.methods["absent"].left_out(60)
     assert suite.methods["reader"].left_out(0) == ""
+
+
+def test_a_recipe_for_fine_tuning_is_changed_in_part():
+    methods = {"a": {"finetune": "miles", "settings": {"reader": {"training": {"steps": 7}}}}}
+    settings = Suite.from_dict({**GOOD, "methods": methods}).methods["a"].settings
+    assert settings["reader"]["training"]["steps"] == 7
+    assert settings["reader"]["training"]["conditions"] == 60

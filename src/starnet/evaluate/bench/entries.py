@@ -20,7 +20,7 @@ SHARED = ("preprocess", "smallest", "largest", "why", "needs", "seeds")
 """Settings that an entry of any kind may have."""
 OWN: Mapping[str, tuple[str, ...]] = {
     "network": ("settings",),
-    "finetune": ("readers", "errors"),
+    "finetune": ("settings", "readers", "errors"),
     "reader": (),
 }
 """And those of each kind; a baseline has its own."""
@@ -146,6 +146,17 @@ def pipeline(steps: Any) -> Pipeline:
     return Pipeline.from_dict(steps)
 
 
+def merged(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with changes: mappings within mappings are merged, what is null goes."""
+    out = dict(data)
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(out.get(key), Mapping):
+            out[key] = merged(out[key], value)
+        else:
+            out[key] = value
+    return {key: value for key, value in out.items() if value is not None}
+
+
 def _baseline(name: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     from starnet.baselines import METHODS, Method
 
@@ -174,7 +185,7 @@ def _finetune(given: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
 
     own = isinstance(given, Mapping)
     recipe = FineTuneRecipe.from_dict(given) if own else load_finetune_recipe(str(given))
-    return recipe.to_dict()
+    return FineTuneRecipe.from_dict(merged(recipe.to_dict(), changes)).to_dict()
 
 
 def _reader(given: Any, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from starnet._shipped import read_settings, shipped_names
 from starnet.errors import ConfigError
-from starnet.evaluate.bench.entries import Entry, pipeline
+from starnet.evaluate.bench.entries import Entry, merged, pipeline
 from starnet.evaluate.bench.sources import Source
 from starnet.preprocess import Pipeline
 
@@ -169,17 +169,6 @@ def import_all(modules: Sequence[str]) -> None:
                 f"The module {name} of the suite cannot be imported: {error}. Run from its folder, "
                 "or put that on PYTHONPATH."
             ) from error
-
-
-def merged(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with changes: mappings within mappings are merged, what is null goes."""
-    out = dict(data)
-    for key, value in changes.items():
-        if isinstance(value, Mapping) and isinstance(out.get(key), Mapping):
-            out[key] = merged(out[key], value)
-        else:
-            out[key] = value
-    return {key: value for key, value in out.items() if value is not None}
 
 
 def _values(given: Mapping[str, Any]) -> dict[str, Any]:
