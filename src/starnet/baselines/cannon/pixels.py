@@ -8,12 +8,14 @@ over theta. So each round solves for theta and takes one Newton step in s2, kept
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from starnet.baselines._threads import in_threads
 from starnet.baselines.cannon.gram import Gram, solve
 from starnet.baselines.cannon.lasso import descend
 
@@ -73,7 +75,8 @@ def fit_pixels(
     rough = Basis(design, np.float32) if strength == 0 else None
     exact, plane = Basis(design, np.float64), Plane.of(design)
     step = max(8, min(TOGETHER // len(design), WIDE // n_terms**2))
-    for start in range(0, n_pixels, step):
+
+    def fit(start: int) -> None:
         part = slice(start, start + step)
         held = None if allowed is None else ~allowed[part]
         own, known = np.ascontiguousarray(flux[:, part].T), np.ascontiguousarray(ivar[:, part].T)
@@ -84,6 +87,8 @@ def fit_pixels(
         if rough is not None:
             _, s2 = fit_chunk(own - middle, known, rough, held, 0.0, s2)
         coefficients[part], scatter2[part] = fit_chunk(own, known, exact, held, strength, s2)
+
+    in_threads(fit, range(0, n_pixels, step))
     needed = (n_terms if allowed is None else allowed.sum(axis=1)) if strength == 0 else 1
     short = np.count_nonzero(ivar > 0, axis=0) <= needed
     coefficients[short], scatter2[short] = 0.0, np.inf
@@ -98,13 +103,18 @@ class Basis:
         self.rows = np.ascontiguousarray(self.design.T)
         self.gram = Gram(self.design)
         self.enough = ENOUGH if dtype == np.float64 else ROUGH
-        self._work = np.empty((2, 0, len(design)), dtype)
+        self._own = threading.local()
 
     def work(self, n_pixels: int) -> tuple[Array, Array]:
-        """Two arrays (n_pixels, N) to write in, the same again and again: fresh memory is slow."""
-        if self._work.shape[1] < n_pixels:
-            self._work = np.empty((2, n_pixels, len(self.design)), self.design.dtype)
-        return self._work[0, :n_pixels], self._work[1, :n_pixels]
+        """Two arrays (n_pixels, N) to write in, the same again and again: fresh memory is slow.
+
+        Each thread has its own.
+        """
+        room = getattr(self._own, "room", None)
+        if room is None or room.shape[1] < n_pixels:
+            room = np.empty((2, n_pixels, len(self.design)), self.design.dtype)
+            self._own.room = room
+        return room[0, :n_pixels], room[1, :n_pixels]
 
 
 @dataclass(frozen=True, eq=False)

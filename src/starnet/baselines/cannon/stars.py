@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from starnet.baselines._threads import in_threads
 from starnet.baselines.cannon.gram import Gram
 from starnet.baselines.cannon.pixels import Pixels
 from starnet.baselines.cannon.terms import Terms
@@ -113,20 +114,21 @@ class Forms:
         matrix, right = np.empty((n, size, size)), np.empty((n, size))
         constant, count = np.empty(n), np.empty(n, int)
         step = max(8, TOGETHER // max(1, len(scatter2)))
-        room = np.empty((3, step, len(scatter2)), gram.basis.dtype)
-        scatter2, pivot = scatter2.astype(room.dtype), gram.basis[:, 0].copy()
-        for first in range(0, n, step):
+        scatter2, pivot = scatter2.astype(gram.basis.dtype), gram.basis[:, 0].copy()
+
+        def sums(first: int) -> None:
             rows = slice(first, min(first + step, n))
-            own, known, weights = room[:, : rows.stop - first]
-            own[:], known[:] = flux[rows, which], ivar[rows, which]
+            own, known = (a[rows, which].astype(gram.basis.dtype) for a in (flux, ivar))
             own -= pivot
             count[rows] = np.count_nonzero(known, axis=1)
-            np.multiply(known, scatter2, out=weights)
+            weights = known * scatter2
             weights += 1.0
             np.divide(known, weights, out=weights)
             pull = np.multiply(weights, own, out=known)
             matrix[rows], right[rows] = gram(weights), pull @ gram.basis
             constant[rows] = np.vecdot(pull, own)
+
+        in_threads(sums, range(0, n, step))
         constant += 2 * right[:, 0] + matrix[:, 0, 0]  # back to fluxes as they are
         return cls(matrix, right + matrix[:, :, 0], constant, count)
 
