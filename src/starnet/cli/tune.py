@@ -109,8 +109,10 @@ def write_findings(found: Any, work: Path) -> None:
         write_table(found.trials, work / f"trials.{ending}")
     found.best.save(work / "best.yaml")
     plots.save(figures.search_history(found.trials), work / "search.png")
-    settings = list(found.facts["space"]["settings"])
-    plots.save(figures.setting_slices(found.trials, settings), work / "settings.png")
+    settings = found.facts["space"]["settings"]
+    log = {name for name, entry in settings.items() if entry.get("log")}
+    slices = figures.setting_slices(found.trials, list(settings), log)
+    plots.save(slices, work / "settings.png")
     if len(found.importance):
         write_table(found.importance, work / "importance.ecsv")
         plots.save(figures.setting_importance(found.importance), work / "importance.png")

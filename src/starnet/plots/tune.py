@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from textwrap import fill
+
 import numpy as np
 from astropy.table import Table
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from starnet.plots._style import BLUE, DOT, LINE, ORANGE, PURPLE, panels
@@ -50,7 +54,7 @@ def setting_importance(importance: Table) -> Figure:
     return figure
 
 
-def setting_slices(trials: Table, settings: list[str]) -> Figure:
+def setting_slices(trials: Table, settings: list[str], log: Collection[str] = ()) -> Figure:
     """Value against each setting, a panel for each; pruned trials are where they were ended.
 
     Parameters
@@ -58,22 +62,29 @@ def setting_slices(trials: Table, settings: list[str]) -> Figure:
     trials : Table
         As for `search_history`, with a column for each setting: numbers, or names of choices.
     settings : list of str
+    log : collection of str
+        Settings with a logarithmic axis.
     """
     columns = min(4, len(settings))
     rows = -(-len(settings) // columns)
     figure, axes = panels(columns, rows, size=2.9, sharey=True)
-    state = np.asarray(trials["state"]).astype(str)
     for axis, name in zip(axes.flat, settings, strict=False):
-        for each in ("pruned", "complete"):
-            part = trials[(state == each) & np.isfinite(np.asarray(trials["value"]))]
-            if len(part):
-                x = np.asarray(part[name])
-                x = x if x.dtype.kind == "f" else x.astype(str)
-                axis.scatter(x, part["value"], color=_STATES[each], **DOT)
-        axis.set(xlabel=name, yscale="log")
-        axis.tick_params(axis="x", labelrotation=60)
+        _slice(axis, trials, name)
+        axis.set(xlabel=name, yscale="log", xscale="log" if name in log else "linear")
     for axis in axes[:, 0]:
         axis.set(ylabel="scatter")
     for axis in list(axes.flat)[len(settings) :]:
         axis.set_visible(False)
     return figure
+
+
+def _slice(axis: Axes, trials: Table, name: str) -> None:
+    """The trials of one panel; choices stand in the order of their names."""
+    state, value = np.asarray(trials["state"]).astype(str), np.asarray(trials["value"])
+    x = np.asarray(trials[name])
+    if x.dtype.kind != "f":
+        names, x = np.unique(x.astype(str), return_inverse=True)
+        axis.set_xticks(range(len(names)), [fill(each, 14) for each in names], rotation=60)
+    for each in ("pruned", "complete"):
+        rows = (state == each) & np.isfinite(value)
+        axis.scatter(x[rows], value[rows], color=_STATES[each], **DOT)
