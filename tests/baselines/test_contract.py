@@ -18,6 +18,7 @@ import pytest
 from starnet.baselines import METHODS, Fitted, Method, load_fitted
 from starnet.errors import ConfigError, GridError, LabelError, ModelError, TrainingError
 from starnet.spectra import Labels, Spectra, WavelengthGrid
+from tests.baselines.optical import optical_stars
 
 NAMES = ("teff", "logg", "fe_h")
 N_TRAIN, N_TEST = 60, 12
@@ -49,7 +50,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "pca-regression": {"components": 12},
 }
 """Settings of a method for the stars of these tests."""
-STARS: dict[str, Callable[[], tuple[Spectra, Labels]]] = {}
+STARS: dict[str, Callable[[], tuple[Spectra, Labels]]] = {"equivalent-widths": optical_stars}
 """Makers of 72 other stars, for methods that read only spectra of their own kind."""
 NEEDS: dict[str, str] = {"boosting": "sklearn"}
 """Optional packages of methods."""
