@@ -70,7 +70,9 @@ def setting_slices(trials: Table, settings: list[str], log: Collection[str] = ()
     figure, axes = panels(columns, rows, size=2.9, sharey=True)
     for axis, name in zip(axes.flat, settings, strict=False):
         _slice(axis, trials, name)
-        axis.set(xlabel=name, yscale="log", xscale="log" if name in log else "linear")
+        axis.set(xlabel=name, yscale="log")
+        if name in log:
+            axis.set_xscale("log")
     for axis in axes[:, 0]:
         axis.set(ylabel="scatter")
     for axis in list(axes.flat)[len(settings) :]:
