@@ -80,7 +80,7 @@ class CompressedMethod(Method):
 
     core: ClassVar[type[Core]]
     components: int = 60
-    pixel_power: float = 0.5
+    pixel_power: float = 0.0
     log10: tuple[str, ...] = ("teff",)
 
     def __post_init__(self) -> None:
