@@ -158,7 +158,7 @@ class Lattice:
         shape = tuple(axis.size for axis in axes)
         if np.prod([float(n) for n in shape]) != len(labels) or min(shape) < 2:
             return None
-        flat = np.ravel_multi_index(tuple(places), shape)
+        flat = np.asarray(np.ravel_multi_index(tuple(places), shape))
         if len(np.unique(flat)) != len(flat):
             return None
         out = np.empty((len(labels), values.shape[1]))
