@@ -331,4 +331,48 @@ BENCHMARKS = (
         },
         ("caught.scattered",),
     ),
+    Benchmark(
+        "bench-1",
+        "The Cannon against pixel-by-pixel optimisation",
+        "Predictions of our quadratic Cannon's coefficients less those of scipy's optimum for the "
+        "same pixels (671 stars, 100 pixels), largest; and how many times as fast it learns 7,214 "
+        "pixels of 1,800 stars, and labels 1,000 stars, as scipy pixel by pixel and star by star, "
+        "in one run.",
+        {
+            "max_difference": Target("≤", 1e-4),
+            "train_ratio": Target("≥", 100),
+            "infer_ratio": Target("≥", 50),
+        },
+    ),
+    Benchmark(
+        "bench-2",
+        "Networks",
+        "Networks trained alike on 20,000 synthetic spectra and tested on observed-looking APOGEE "
+        "stars of another line list: robust scatter (Teff in K, the others in dex), and spectra "
+        "per second at prediction.",
+        {},
+        ("*.scatter", "*.per_s"),
+    ),
+    Benchmark(
+        "bench-3",
+        "Learning curves",
+        "Robust scatter of each method by the number of stars it learnt from, on MILES and on "
+        "observed-looking APOGEE stars.",
+        {},
+        ("*.542.*.teff", "*.542.*.logg", "*.542.*.fe_h"),
+    ),
+    Benchmark(
+        "bench-4",
+        "A search for hyperparameters",
+        "Trials by two workers at once, one of them killed and the search taken up again; robust "
+        "scatter on MILES stars that took no part, by the default and by the best trial.",
+        {"trials": Target("≥", 60)},
+        ("default.*", "best.*"),
+    ),
+    Benchmark(
+        "bench-5",
+        "The quick bench",
+        "`starnet bench miles --quick` on two cores, from spectra to the report.",
+        {"minutes": Target("≤", 20)},
+    ),
 )

@@ -124,12 +124,16 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", pages())
-def test_every_recipe_in_an_example_is_one(path):
+def test_every_recipe_and_suite_in_an_example_is_one(path):
+    from starnet.evaluate.bench.suite import Suite
     from starnet.training import Recipe
 
     for body in fences(path, "yaml"):
         values = yaml.safe_load(body)
-        assert Recipe.from_dict(values) != Recipe(), body
+        if "methods" in values:
+            assert Suite.from_dict(values).methods, body
+        else:
+            assert Recipe.from_dict(values) != Recipe(), body
 
 
 @pytest.mark.parametrize("name", sorted(_tables.GENERATED))
