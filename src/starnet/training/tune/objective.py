@@ -23,6 +23,8 @@ from starnet.training.recipe import Recipe
 from starnet.training.train import Rows, split_rows, train_model
 
 MAD_TO_SIGMA = 1.4826
+SEED_STEP = 1000
+"""Between the seeds of two folds; members of an ensemble count from theirs by one."""
 Report = Callable[[int, float], None]
 """Told (step, value) after each epoch; raises to end the trial."""
 
@@ -39,7 +41,8 @@ class Objective:
     ----------
     dataset : SpectraDataset
     parts : tuple of (train, valid)
-        Rows of each fold; the value is the mean over folds.
+        Rows of each fold, which is trained with a seed of its own; the value is the mean over
+        folds.
     """
 
     dataset: SpectraDataset
@@ -82,7 +85,9 @@ class Objective:
                 report(first + row.epoch, judge(network))
 
         rows = (train, valid, np.zeros(0, dtype=np.int64))
-        result = train_model(self.dataset, recipe, rows=rows, progress=False, on_epoch=on_epoch)
+        # other first weights in each fold, or the search would choose those that happen to be good
+        seeded = recipe.with_settings(seed=recipe.seed + SEED_STEP * fold)
+        result = train_model(self.dataset, seeded, rows=rows, progress=False, on_epoch=on_epoch)
         return judge(result.model.network)
 
     def fingerprint(self) -> str:
