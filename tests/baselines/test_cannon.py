@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import curve_fit, minimize_scalar
 
 from starnet.baselines.cannon import Cannon, Pixels, Terms, fit_pixels, solve_stars
+from starnet.baselines.cannon.choose import left_out
 from starnet.baselines.cannon.lasso import descend
 from starnet.errors import ConfigError, LabelError, TrainingError
 from starnet.spectra import Labels, Spectra, WavelengthGrid
@@ -221,6 +222,14 @@ def test_a_path_takes_the_strength_that_others_prefer_and_silences_a_dead_label(
     strong = Cannon(regularization=1000.0).fit(spectra, labels).pixels.coefficients == 0
     assert np.mean(strong[:, dead]) > 0.9
     assert np.mean(strong[:, ~dead]) < 0.5
+
+
+def test_stars_that_judge_a_price_are_left_out_with_all_their_visits():
+    names = np.array([f"s{i % 25}" for i in range(100)])  # four visits each, apart from each other
+    away = left_out(names, 3)
+    assert len(set(names[away])) == 5
+    assert set(names[away]).isdisjoint(names[~away])
+    assert not np.array_equal(away, left_out(names, 4))
 
 
 def test_more_coefficients_than_stars_need_a_price():

@@ -24,19 +24,20 @@ def choose_strength(
     design: Array,
     allowed: Array | None,
     strengths: Sequence[float],
+    stars: NDArray[np.str_],
     *,
     seed: int,
     report: Report | None,
 ) -> tuple[float, Array]:
     """The strength of greatest likelihood, one for all pixels, and the scores of all.
 
-    Of equal scores the greater strength is taken.
+    Of equal scores the greater strength is taken. ``stars`` (N,) are the names of the spectra's
+    stars: a star is left out with all its visits, or not at all.
     """
     if len(strengths) == 1:
         return float(strengths[0]), np.zeros(0)
-    order = np.random.default_rng(seed).permutation(len(flux))
-    n_out = max(1, round(LEFT_OUT * len(flux)))
-    out, rest = np.sort(order[:n_out]), np.sort(order[n_out:])
+    away = left_out(stars, seed)
+    out, rest = np.flatnonzero(away), np.flatnonzero(~away)
     scores = np.empty(len(strengths))
     for i, strength in enumerate(strengths):
         pixels = fit_pixels(
@@ -47,6 +48,15 @@ def choose_strength(
             report(f"regularization {strength:g}: ln L of the stars left out {scores[i]:.5f}")
     best = max(range(len(strengths)), key=lambda i: (scores[i], strengths[i]))
     return float(strengths[best]), scores
+
+
+def left_out(stars: NDArray[np.str_], seed: int) -> NDArray[np.bool_]:
+    """Which of N spectra judge: those of a fifth of the stars."""
+    _, first, star = np.unique(stars, return_index=True, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(len(first))
+    away = np.zeros(len(first), dtype=bool)
+    away[np.argsort(first)[order[: max(1, round(LEFT_OUT * len(first)))]]] = True
+    return away[star]
 
 
 def log_likelihood(flux: Array, ivar: Array, design: Array, pixels: Pixels) -> float:

@@ -206,7 +206,7 @@ class Cannon(Method):
         used = spectra if len(rows) == len(spectra) else spectra[rows]
         flux, ivar, design = used.flux, inverse_variance(used), terms.values(x)
         strength, scores = choose_strength(
-            flux, ivar, design, allowed, self.strengths, seed=seed, report=report
+            flux, ivar, design, allowed, self.strengths, used.stars, seed=seed, report=report
         )
         pixels = fit_pixels(flux, ivar, design, allowed=allowed, strength=strength)
         low, high = x.min(axis=0), x.max(axis=0)
