@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from starnet.baselines.contract import Fitted, Method, register
-from starnet.errors import TrainingError
+from starnet.errors import OutputError, TrainingError
 from starnet.spectra import Labels
 
 
@@ -44,11 +44,14 @@ class MadeUp(Method):
     dies: bool = False
     waits: float = 0.0
     saw: str = ""
+    disk: bool = False
 
     def fit(self, spectra, labels, *, seed=0, report=None):
         if self.saw:
             with Path(self.saw).open("a") as file:
                 file.write(" ".join(sorted(set(spectra.stars.tolist()))) + "\n")
+        if self.disk:
+            raise OutputError("The result cannot be written: no space.")
         time.sleep(self.waits)
         if self.fails:
             raise TrainingError(f"The method {self.kind} fails on purpose.")

@@ -5,13 +5,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from starnet.errors import ConfigError, DataError
+from starnet.errors import ConfigError, DataError, OutputError
 from starnet.evaluate.bench import run_bench
+from starnet.evaluate.bench.answers import Work, learnt_labels
 from starnet.evaluate.bench.cells import Store, read_result, write_result
+from starnet.evaluate.bench.run import _Runner
+from starnet.preprocess import Pipeline
 
 
 @pytest.fixture
@@ -40,6 +45,15 @@ def test_results_are_kept_and_taken_up(run, tmp_path):
     assert run(methods={"linear": {"method": "made-up", "error": 2.0}})[1] == 2
     assert run(methods={"other name": {"method": "made-up"}})[1] == 0
     assert run(fresh=True)[1] == 2
+
+
+def test_results_of_other_code_are_told_of(run, monkeypatch):
+    first, _ = run()
+    assert first.notes == ()
+    assert run()[0].notes == ()
+    monkeypatch.setattr("starnet.evaluate.bench.run.code_digest", lambda: "other")
+    (note,) = run()[0].notes
+    assert note.startswith("2 of 2 results are of an earlier state")
 
 
 def test_other_data_make_results_anew(run, tmp_path, labelled):
@@ -82,6 +96,65 @@ def test_a_failing_method_is_recorded_and_the_rest_goes_on(run, tmp_path):
     assert len(found.done) == 2
     assert run(methods=methods)[1] == 0  # known to fail
     assert run(methods=methods, retry=True)[1] == 2
+
+
+def test_a_full_disk_is_no_failure_of_the_method_and_is_tried_again(run):
+    methods = {"unlucky": {"method": "made-up", "disk": True}}
+    found, _ = run(methods=methods)
+    assert {o.status for o in found.failed} == {"killed"}
+    assert run(methods=methods)[1] == 2
+
+
+def test_a_folder_that_cannot_be_written_is_said(make, stars, tmp_path, monkeypatch):
+    suite = make()
+
+    def full(self, *_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_Runner, "call", full)
+    with pytest.raises(OutputError, match=r"No space left on device\. Free some space"):
+        run_bench(suite, tmp_path / "out", data=stars)
+
+
+def test_two_names_of_one_method_are_two_rows(run):
+    methods = {"one": {"method": "made-up"}, "other": {"method": "made-up"}}
+    found, _ = run(methods=methods)
+    assert [o.cell.method for o in found.done] == ["one", "other", "one", "other"]
+
+
+def test_an_empty_preprocessing_is_the_entrys_own(run):
+    half = [{"transform": "SelectPixels", "ranges": [[0, 8]], "unit": "pixel"}]
+    bare = {"method": "made-up", "preprocess": []}
+    found, _ = run(methods={"bare": bare}, preprocess=half)
+    plain, _ = run()
+    for one, other in zip(found.outcomes, plain.outcomes, strict=True):
+        np.testing.assert_array_equal(one.result.predicted.values, other.result.predicted.values)
+
+
+def test_labels_besides_are_learnt_with_noise_and_not_compared(run, make, dataset):
+    """logg is learnt besides teff: the answer to teff is that of both, and logg has no column."""
+    methods = {"linear": {"method": "made-up"}, "more": {"method": "made-up", "also": ["logg"]}}
+    changes = {"labels": ["teff"], "methods": methods, "noise": {"logg": 0.5}}
+    found, _ = run(**changes)
+    assert found.labels == ("teff",)
+    assert {o.result.predicted.names for o in found.done} == {("teff",)}
+    entry = make(**changes).methods["more"].to_dict()
+    rows = np.arange(len(dataset))
+    work = Work(dataset, dataset, entry, ("teff",), rows, rows, Pipeline(), noise={"logg": 0.5})
+    known = learnt_labels(work)
+    assert known.names == work.learnt == ("teff", "logg")
+    off = known.column("logg") - dataset.labels.column("logg")
+    assert 0.2 < np.std(off) < 0.8
+    assert np.array_equal(known.column("teff"), dataset.labels.column("teff"))
+
+
+def test_labels_besides_that_data_lack_leave_the_method_out(run):
+    methods = {"linear": {"method": "made-up"}, "more": {"method": "made-up", "also": ["mg_fe"]}}
+    found, _ = run(methods=methods)
+    assert {o.cell.method for o in found.done} == {"linear"}
+    assert [(e.method, e.reason) for e in found.left_out] == [
+        ("more", "stars.zarr lacks mg_fe, which it also learns")
+    ]
 
 
 def test_methods_see_the_stars_of_their_side_alone(run, tmp_path):
@@ -159,6 +232,30 @@ def test_processes_that_die_are_recorded_and_tried_again(run):
     assert not again.done
 
 
+IDLE = """
+import subprocess, sys, time
+wait = [sys.executable, "-c", "import time; time.sleep(600)"]
+open({note!r}, "w").write(str(subprocess.Popen(wait).pid))
+time.sleep(600)
+"""
+
+
+def test_what_took_too_long_is_ended_and_tried_again_when_given_longer(
+    make, stars, tmp_path, monkeypatch
+):
+    note = tmp_path / "pid"
+    own = (sys.executable, "-S", "-c", IDLE.format(note=str(note)))
+    monkeypatch.setattr("starnet.evaluate.bench.run.CHILD", own)
+    suite = make(split={"test": 20}, minutes=0.08)
+    (bad,) = run_bench(suite, tmp_path / "out", data=stars).failed
+    assert (bad.status, bad.reason) == ("late", "took longer than 0.08 minutes")
+    _until(lambda: _ended(int(note.read_text())), 20)
+    known = Store(tmp_path / "out" / "cells").read(bad.cell)
+    for minutes, again in ((0.05, False), (0.08, False), (1.0, True), (0.0, True)):
+        runner = _Runner(replace(suite, minutes=minutes), tmp_path, 1, False, False, True, None)
+        assert runner._again(known) is again
+
+
 @pytest.mark.slow
 def test_a_bench_that_was_interrupted_goes_on(make, stars, tmp_path, modules):
     suite = {
@@ -182,6 +279,14 @@ def test_a_bench_that_was_interrupted_goes_on(make, stars, tmp_path, modules):
     assert not list(out.glob("cells/*.failed.json"))
     found = run_bench(make(split={"test": 20}), out, data=stars, isolate=False)
     assert [o.cached for o in found.outcomes] == [True]
+
+
+def _ended(pid):
+    """Whether a process is gone, or only waits to be collected."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def _until(there, seconds=400):

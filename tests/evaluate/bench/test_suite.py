@@ -36,6 +36,8 @@ def test_suites_of_the_package_can_be_read(name, quick):
         ({"split": {"folds": 2, "test": 3}}, "folds or test"),
         ({"sizes": [-3]}, "whole numbers"),
         ({"noise": {"teff": -1}}, "0 or more"),
+        ({"noise": {"te_ff": 1}}, "noise names te_ff, which nothing learns"),
+        ({"methods": {"a": {"reader": "apogee", "also": ["mg_fe"]}}}, "leave also out"),
         ({"select": {"teff": [5000, 4000]}}, "must ascend"),
         ({"modules": ["no_such_module"]}, "cannot be imported"),
         ({"methods": {"a": {"method": "no-such"}}}, "no method 'no-such'; there are"),
@@ -97,6 +99,17 @@ def test_entries_are_left_out_with_a_reason(make):
     assert [big.left_out(n) for n in (10, 50, 100, 101)] == ["too dear", "", "", "too dear"]
     assert "no_such_package" in suite.methods["absent"].left_out(60)
     assert suite.methods["reader"].left_out(0) == ""
+
+
+def test_labels_besides_are_a_part_of_what_a_result_depends_on(make):
+    method = {"method": "made-up"}
+    suite = make(
+        methods={"plain": method, "more": {**method, "also": ["mg_fe", "c_fe"]}},
+        noise={"teff": 60, "mg_fe": 0.05},
+    )
+    assert suite.methods["more"].also == ("mg_fe", "c_fe")
+    assert suite.methods["more"].to_dict()["also"] == ["mg_fe", "c_fe"]
+    assert "also" not in suite.methods["plain"].to_dict()
 
 
 def test_a_recipe_for_fine_tuning_is_changed_in_part():

@@ -65,6 +65,7 @@ class Work:
     entry : mapping
         As `Entry.to_dict` gives it.
     labels : tuple of str
+        That are compared.
     learn, test : array
         Rows of ``training`` and of ``data``.
     preprocess : Pipeline
@@ -87,10 +88,14 @@ class Work:
     readers: tuple[Path, ...] = ()
 
     @property
-    def own_steps(self) -> Pipeline | None:
-        """The entry's own preprocessing, if it has any."""
+    def learnt(self) -> tuple[str, ...]:
+        """Labels that the method learns: those compared, then the entry's own besides."""
+        return tuple(dict.fromkeys((*self.labels, *self.entry.get("also", ()))))
+
+    def steps(self, usual: Pipeline) -> Pipeline:
+        """The entry's own preprocessing, which may be empty; or the usual where it has none."""
         given = self.entry.get("preprocess")
-        return None if given is None else pipeline(given)
+        return usual if given is None else pipeline(given)
 
 
 class Relabelled(SpectraDataset):
@@ -119,7 +124,7 @@ def answer(work: Work) -> Answer:
 
 def learnt_labels(work: Work) -> Labels:
     """Labels of every star of the training data, with the noise that is learnt from."""
-    labels = work.training.labels.select(work.labels)
+    labels = work.training.labels.select(work.learnt)
     return noisy(labels, work.training.stars, work.noise, work.seed)
 
 
@@ -133,7 +138,7 @@ def read(dataset: SpectraDataset, rows: Array, steps: Pipeline) -> Spectra:
 def _baseline(work: Work) -> Answer:
     from starnet.baselines import Method
 
-    steps = work.own_steps or work.preprocess
+    steps = work.steps(work.preprocess)
     method = Method.from_dict(work.entry["settings"])
     begun = time.perf_counter()
     spectra = read(work.training, work.learn, steps)
@@ -150,10 +155,10 @@ def _network(work: Work) -> Answer:
     from starnet.training import Recipe, train_model
 
     recipe = Recipe.from_dict(work.entry["settings"])
-    steps = work.own_steps or recipe.preprocess
-    log10 = tuple(name for name in recipe.log10 if name in work.labels)
+    steps = work.steps(recipe.preprocess)
+    log10 = tuple(name for name in recipe.log10 if name in work.learnt)
     recipe = replace(
-        recipe, labels=work.labels, log10=log10, preprocess=steps, select={},
+        recipe, labels=work.learnt, log10=log10, preprocess=steps, select={},
         seed=recipe.seed + 1000 * work.seed,
     )  # fmt: skip
     begun = time.perf_counter()
@@ -173,9 +178,9 @@ def _finetuned(work: Work) -> Answer:
     from starnet.training.finetune import FineTuneRecipe, fine_tune, hold_out
 
     recipe = FineTuneRecipe.from_dict(work.entry["settings"])
-    log10 = tuple(name for name in recipe.log10 if name in work.labels)
-    steps = work.own_steps or recipe.preprocess
-    recipe = replace(recipe, labels=work.labels, log10=log10, preprocess=steps, select={})
+    log10 = tuple(name for name in recipe.log10 if name in work.learnt)
+    steps = work.steps(recipe.preprocess)
+    recipe = replace(recipe, labels=work.learnt, log10=log10, preprocess=steps, select={})
     readers = [load_model(folder) for folder in work.readers]
     begun = time.perf_counter()
     dataset = Relabelled(work.training, learnt_labels(work))

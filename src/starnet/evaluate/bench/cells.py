@@ -73,7 +73,8 @@ class Result:
         NaN where errors are unknown.
     about : mapping
         ``train_s`` (from stored spectra to what was learnt), ``pretrain_s``, ``per_s`` (labels
-        alone, of prepared spectra), ``per_s_errors`` (with errors), ``peak_gb``, ``n_spectra``.
+        alone, of prepared spectra), ``per_s_errors`` (with errors), ``peak_gb``, ``n_spectra``,
+        ``code`` (digest of the code of methods).
     """
 
     predicted: Labels
@@ -90,9 +91,12 @@ class Outcome:
     Attributes
     ----------
     status : str
-        "done", "failed" (an error of the method) or "killed" (its process ended without a word).
+        "done", "failed" (an error of the method), "late" (it took longer than the suite allows) or
+        "killed" (its process ended without a word, or had no room for what it made).
     cached : bool
         Whether it was there before.
+    minutes : float
+        That a late one was given.
     """
 
     cell: Cell
@@ -101,6 +105,7 @@ class Outcome:
     reason: str = ""
     cached: bool = False
     log: str = ""
+    minutes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -131,8 +136,9 @@ class Store:
                 return None
         try:
             known = json.loads(self.failure(cell.key).read_text())
-            return Outcome(cell, known["status"], reason=known["reason"], cached=True)
-        except (OSError, ValueError, KeyError):
+            more = {"cached": True, "minutes": float(known.get("minutes", 0.0))}
+            return Outcome(cell, known["status"], reason=known["reason"], **more)
+        except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def fail(self, key: str, status: str, reason: str, **more: Any) -> None:

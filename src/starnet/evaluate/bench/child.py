@@ -29,20 +29,24 @@ def main(path: str) -> int:
     status, reason = perform(task)
     if status == "done":
         return 0
-    Path(task["error"]).write_text(json.dumps({"reason": reason}))
+    Path(task["error"]).write_text(json.dumps({"status": status, "reason": reason}))
     return FAILED
 
 
 def perform(task: Mapping[str, Any]) -> tuple[str, str]:
-    """Do a task: "done" or "failed", and the reason of a failure."""
+    """Do a task: its status, and the reason of a failure.
+
+    A full disk and a lack of memory are no failures of the method: "killed", to be tried again.
+    """
     try:
         {"cell": _cell, "pretrain": _pretrain}[task["do"]](task)
     except Exception as error:  # whatever a method raises is its failure and not the bench's
-        from starnet.errors import StarNetError
+        from starnet.errors import OutputError, StarNetError
 
         traceback.print_exc()
+        status = "killed" if isinstance(error, OutputError | MemoryError) else "failed"
         own = isinstance(error, StarNetError)
-        return "failed", str(error) if own else f"{type(error).__name__}: {error}"
+        return status, str(error) if own else f"{type(error).__name__}: {error}"
     return "done", ""
 
 
@@ -51,6 +55,7 @@ def _cell(task: Mapping[str, Any]) -> None:
     from starnet.evaluate.bench.answers import Work, answer
     from starnet.evaluate.bench.cells import Result, write_result
     from starnet.evaluate.bench.entries import pipeline
+    from starnet.evaluate.bench.models import code_digest
     from starnet.evaluate.bench.parts import Fold, assert_apart
     from starnet.evaluate.bench.suite import import_all
 
@@ -85,6 +90,7 @@ def _cell(task: Mapping[str, Any]) -> None:
         "peak_gb": peak_gb(),
         "n_spectra": len(learn),
         "threads": os.environ.get("OMP_NUM_THREADS", ""),
+        "code": code_digest(),
     }
     truth = data.labels.select(task["labels"])[test]
     write_result(Path(task["out"]), Result(said.labels, truth, data.stars[test], snr, about))

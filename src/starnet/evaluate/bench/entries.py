@@ -16,7 +16,7 @@ from starnet.preprocess import Pipeline
 
 Kind = Literal["method", "network", "finetune", "reader"]
 KINDS = get_args(Kind)
-SHARED = ("preprocess", "smallest", "largest", "why", "needs", "seeds")
+SHARED = ("preprocess", "smallest", "largest", "why", "needs", "seeds", "also")
 """Settings that an entry of any kind may have."""
 OWN: Mapping[str, tuple[str, ...]] = {
     "network": ("settings",),
@@ -50,6 +50,9 @@ class Entry:
         Packages that must be installed.
     seeds : tuple of int
         Instead of the suite's.
+    also : tuple of str
+        Labels that it learns besides the suite's, which are not compared. The suite's noise is on
+        them, too, where it names them.
     readers : tuple of str
         With "finetune": models that are there, instead of training readers.
     errors : bool
@@ -66,6 +69,7 @@ class Entry:
     why: str = ""
     needs: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
+    also: tuple[str, ...] = ()
     readers: tuple[str, ...] = ()
     errors: bool = False
 
@@ -86,6 +90,10 @@ class Entry:
             )
         kind = kinds[0]
         common = {key: data[key] for key in SHARED if key in data}
+        if kind == "reader" and common.get("also"):
+            raise ConfigError(
+                f"The entry {name!r} is a model that learns nothing here; leave also out."
+            )
         rest: dict[str, Any] = {
             key: value for key, value in data.items() if key not in (*SHARED, kind)
         }
@@ -110,6 +118,7 @@ class Entry:
             "preprocess": steps,
             "readers": list(self.readers),
             "errors": self.errors,
+            **({"also": list(self.also)} if self.also else {}),
         }
 
     def left_out(self, n_stars: int) -> str:
@@ -132,7 +141,7 @@ def _common(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("smallest", "largest"):
         if not isinstance(out.get(key, 0), int) or out.get(key, 0) < 0:
             raise ConfigError(f"{key} of {name!r} must be a number of stars; received {out[key]}.")
-    for key in ("needs", "seeds"):
+    for key in ("needs", "seeds", "also"):
         if key in out:
             given = out[key]
             out[key] = tuple(given) if isinstance(given, list) else (given,)

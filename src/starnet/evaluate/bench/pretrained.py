@@ -12,6 +12,7 @@ from typing import Any
 
 from starnet._version import __version__
 from starnet.evaluate.bench.entries import Entry
+from starnet.evaluate.bench.models import digests, pretraining
 
 Call = Callable[[Mapping[str, Any], Path], tuple[str, str]]
 """Does a task in a process of its own; gives its status and the reason of a failure."""
@@ -40,15 +41,15 @@ class Readers:
             return None
         return dict(entry.settings)
 
-    def of(self, task: Mapping[str, Any]) -> tuple[list[str], float, str]:
-        """Folders of a cell's readers, the seconds that they took, and why there are none.
+    def of(self, task: Mapping[str, Any]) -> tuple[list[str], float, str, str]:
+        """Folders of a cell's readers, the seconds that they took; status, and why there are none.
 
         The first cell that needs them trains them; the others wait.
         """
         if (recipe := task.get("recipe")) is None:
-            return [_place(name) for name in task["entry"]["readers"]], 0.0, ""
+            return [_place(name) for name in task["entry"]["readers"]], 0.0, "done", ""
         own = {name: recipe[name] for name in PARTS}
-        text = json.dumps([__version__, own], sort_keys=True)
+        text = json.dumps([__version__, own, digests(pretraining(recipe))], sort_keys=True)
         folder = self.folder / hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
         with _LOCK:
             if (known := _known(folder)) is None:
@@ -57,8 +58,10 @@ class Readers:
                 status, reason = self.call(made, self.folder / f"{folder.name}.log")
                 known = _known(folder)
                 if status != "done" or known is None:
-                    return [], 0.0, f"its readers could not be trained: {reason}"
-        return [str(folder / name) for name in known["names"]], float(known["seconds"]), ""
+                    status = "killed" if status == "done" else status
+                    return [], 0.0, status, f"its readers could not be trained: {reason}"
+        folders = [str(folder / name) for name in known["names"]]
+        return folders, float(known["seconds"]), "done", ""
 
 
 def _known(folder: Path) -> dict[str, Any] | None:

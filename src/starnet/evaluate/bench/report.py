@@ -196,6 +196,9 @@ def _about(page: Page, run: BenchRun) -> None:
         f"{', '.join(map(str, suite.seeds))}. Noise added to the labels that were learnt from: "
         f"{noise or 'none'}. All methods had the same stars, labels and noise."
     )
+    for name, entry in suite.methods.items():
+        if entry.also:
+            page.text(f"{name} learnt {', '.join(entry.also)}, too; these were not compared.")
     page.text(f"StarNet {__version__}.")
 
 

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from starnet.errors import ConfigError, DataError, OutputError
 from starnet.evaluate.bench import parts
 from starnet.evaluate.bench.cells import Cell, Outcome, Store, key_of, read_result
 from starnet.evaluate.bench.child import FAILED, perform
+from starnet.evaluate.bench.entries import Entry
+from starnet.evaluate.bench.models import code_digest, models_of
 from starnet.evaluate.bench.pretrained import Readers
 from starnet.evaluate.bench.sources import digest, opened
 from starnet.evaluate.bench.suite import Suite
@@ -144,11 +146,24 @@ def run_bench(
     readers = Readers(out / "readers", runner.call)
     plan, left_out = _plan(suite, labels, tested, learnt, readers)
     outcomes = runner.run(plan)
+    notes += _other_code(outcomes)
     about = {
         "data": tested.path.name, "spectra": len(tested), "training": learnt.path.name,
         "workers": workers, "threads": runner.threads,
     }  # fmt: skip
     return BenchRun(suite, labels, tuple(outcomes), tuple(left_out), tuple(notes), about)
+
+
+def _other_code(outcomes: Sequence[Outcome]) -> list[str]:
+    """A note where results were taken up that other code has made."""
+    kept = [o.result for o in outcomes if o.result is not None and o.cached]
+    now = code_digest() if kept else ""
+    if n := sum(result.about.get("code") != now for result in kept):
+        return [
+            f"{n} of {len(outcomes)} results are of an earlier state of the code of methods; "
+            "--fresh computes everything again."
+        ]
+    return []
 
 
 def _plan(
@@ -163,7 +178,8 @@ def _plan(
     digests = {"data": digest(data)}
     digests["training"] = digests["data"] if same else digest(training)
     digests |= {name: _source(name) for name in suite.modules}
-    cells: dict[str, Cell] = {}
+    models = {name: models_of(entry) for name, entry in suite.methods.items()}
+    cells: dict[tuple[str, str], Cell] = {}
     left_out: dict[LeftOut, None] = {}
     for fold in parts.folds(suite, labels, data, None if same else training):
         for name, size, seed in _wanted(suite):
@@ -172,6 +188,7 @@ def _plan(
             rows = fold.learn[:0] if reads else parts.ladder(fold, training.stars, size, seed)
             n = 0 if rows is None else len(set(training.stars[rows].tolist()))
             reason = entry.left_out(n) if rows is not None else "not so many stars to learn from"
+            reason = reason or _lacks(entry, training)
             if reason or rows is None:
                 left_out[LeftOut(name, size, reason)] = None
                 continue
@@ -184,7 +201,7 @@ def _plan(
                 "seed": 0 if reads else seed,
                 "preprocess": suite.preprocess.to_dict(),
             }
-            key = key_of(task, digests)
+            key = key_of(task, digests | models[name])
             places = {"data": str(data.path), "training": str(training.path), "fold": fold.number}
             task |= {
                 "do": "cell",
@@ -192,8 +209,15 @@ def _plan(
                 **places,
                 "recipe": readers.wanted(entry),
             }
-            cells.setdefault(key, Cell(name, fold.number, 0 if reads else size, seed, n, task, key))
+            cell = Cell(name, fold.number, 0 if reads else size, seed, n, task, key)
+            cells.setdefault((name, key), cell)
     return list(cells.values()), list(left_out)
+
+
+def _lacks(entry: Entry, training: SpectraDataset) -> str:
+    """Why an entry is left out that learns labels besides which nobody knows."""
+    absent = [name for name in entry.also if name not in training.label_names]
+    return f"{training.path.name} lacks {', '.join(absent)}, which it also learns" if absent else ""
 
 
 def _source(module: str) -> str:
@@ -244,22 +268,23 @@ class _Runner:
             known = store.read(cell)
             if known is not None and not self._again(known):
                 found[cell.key] = known
-        todo = [cell for cell in cells if cell.key not in found]
-        self._told(len(found), len(cells), "")
+        todo = list({cell.key: cell for cell in cells if cell.key not in found}.values())
+        total = len(found) + len(todo)
+        self._told(len(found), total, "")
         with ThreadPoolExecutor(self.workers) as pool:
             jobs = [pool.submit(self._one, cell, store) for cell in todo]
             try:
                 for job in as_completed(jobs):
                     made = job.result()
                     found[made.cell.key] = made
-                    self._told(len(found), len(cells), made.cell.title)
+                    self._told(len(found), total, made.cell.title)
             except BaseException:
                 self._stop(jobs)
                 raise
-        return [found[cell.key] for cell in cells]
+        return [replace(found[cell.key], cell=cell) for cell in cells]
 
     def call(self, task: Mapping[str, Any], log: Path) -> tuple[str, str]:
-        """Do a task in a process of its own: "done", "failed" or "killed", and the reason."""
+        """Do a task in a process of its own: its status as an `Outcome` has it, and the reason."""
         if not self.isolate:
             return perform(task)
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -273,32 +298,42 @@ class _Runner:
             made = Path(task["out"]).exists()
             return ("done", "") if made else ("killed", "its process ended without a result")
         if code == FAILED and error.is_file():
-            reason = json.loads(error.read_text())["reason"]
+            said = json.loads(error.read_text())
             error.unlink(missing_ok=True)
-            return "failed", reason
+            return said["status"], said["reason"]
         if code is None:
-            return "failed", f"took longer than {self.suite.minutes:g} minutes"
+            return "late", f"took longer than {self.suite.minutes:g} minutes"
         return "killed", _end(code)
 
     def _one(self, cell: Cell, store: Store) -> Outcome:
         log = self.out / "logs" / f"{cell.title}-{cell.key[:8]}.log"
         if self.stopped:
             return Outcome(cell, "killed", reason="stopped", log=str(log))
-        store.forget(cell.key)
-        readers, seconds, reason = Readers(self.out / "readers", self.call).of(cell.task)
-        if reason:
-            status = "failed"
-        else:
-            more = {"out": str(store.path(cell.key)), "readers": readers, "pretrain_s": seconds}
-            status, reason = self.call({**cell.task, **more}, log)
+        try:
+            status, reason = self._computed(cell, store, log)
+        except OSError as error:
+            raise OutputError(
+                f"The bench cannot write to {self.out}: {error.strerror or error}. Free some space "
+                "or choose another folder with --out; results that are there are kept."
+            ) from error
         if status == "done":
             try:
                 return Outcome(cell, status, read_result(store.path(cell.key)), log=str(log))
             except DataError as error:
                 status, reason = "killed", str(error)
         if not self.stopped:
-            store.fail(cell.key, status, reason, cell=cell.title)
+            late = {"minutes": self.suite.minutes} if status == "late" else {}
+            store.fail(cell.key, status, reason, cell=cell.title, **late)
         return Outcome(cell, status, reason=reason, log=str(log))
+
+    def _computed(self, cell: Cell, store: Store, log: Path) -> tuple[str, str]:
+        """Status and reason of a cell that was computed anew, with its readers if it has any."""
+        store.forget(cell.key)
+        readers, seconds, status, reason = Readers(self.out / "readers", self.call).of(cell.task)
+        if status != "done":
+            return status, reason
+        more = {"out": str(store.path(cell.key)), "readers": readers, "pretrain_s": seconds}
+        return self.call({**cell.task, **more}, log)
 
     def _process(self, task: Path, log: Path, limit: float | None) -> int | None:
         """The exit code; None if it took too long."""
@@ -314,10 +349,10 @@ class _Runner:
                 self.running[process.pid] = process
             try:
                 if self.stopped:
-                    process.kill()
+                    _kill(process)
                 return process.wait(limit)
             except subprocess.TimeoutExpired:
-                process.kill()
+                _kill(process)
                 process.wait()
                 return None
             finally:
@@ -331,15 +366,22 @@ class _Runner:
             job.cancel()
         with self.lock:
             for process in self.running.values():
-                with contextlib.suppress(OSError):
-                    process.kill()
+                _kill(process)
 
     def _again(self, known: Outcome) -> bool:
-        return known.status == "killed" or (known.status == "failed" and self.retry)
+        if known.status == "late" and not 0 < self.suite.minutes <= known.minutes:
+            return True
+        return known.status == "killed" or (known.status != "done" and self.retry)
 
     def _told(self, done: int, total: int, what: str) -> None:
         if self.tick is not None:
             self.tick(done, total, what)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process and those that it has started: it leads a session of its own."""
+    with contextlib.suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _end(code: int) -> str:

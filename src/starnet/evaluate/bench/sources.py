@@ -14,6 +14,7 @@ import numpy as np
 from starnet._whole import write_text
 from starnet.dataset import LabelTable, SpectraDataset, build, find_labels, open_dataset
 from starnet.errors import ConfigError, DataError
+from starnet.evaluate.bench.models import digests
 from starnet.surveys import find
 
 From = Literal["files", "plan", "drawn"]
@@ -119,6 +120,8 @@ def opened(
     if source.kind == "files":
         raise ConfigError(f"This suite needs spectra of yours: --data FOLDER. {source.how}".strip())
     origin = {k: v for k, v in asdict(source).items() if k != "how"}
+    if source.kind == "drawn":
+        origin["holds"] = digests([("models", source.model)])
     if not _made(store, origin):
         maker = {"plan": _synthesized, "drawn": _drawn}[source.kind]
         maker(source, store, say, progress)
@@ -197,10 +200,16 @@ def _drawn(source: Source, store: Path, say: Report, progress: bool) -> None:
     if emulator is None:
         raise ConfigError(f"The model {source.model!r} has no emulator to draw spectra with.")
     settings = {"model": source.model, "seed": source.seed, "snr": source.snr}
-    with DatasetWriter(
-        store, grid=model.input_grid, frame=model.input_frame, label_names=model.labels,
-        resume=True, overwrite=store.exists(), settings=settings, provenance={"name": store.stem},
-    ) as writer:  # fmt: skip
+    settings["holds"] = digests([("models", source.model)])
+    options: dict[str, Any] = {
+        "grid": model.input_grid, "frame": model.input_frame, "label_names": model.labels,
+        "overwrite": store.exists(), "settings": settings, "provenance": {"name": store.stem},
+    }  # fmt: skip
+    try:
+        made = DatasetWriter(store, resume=True, **options)
+    except ConfigError:  # what was begun is of another model or seed
+        made = DatasetWriter(store, resume=False, **options)
+    with made as writer:
         for start in range(len(writer), source.n, BLOCK):
             n = min(BLOCK, source.n - start)
             seed = int(np.random.SeedSequence([source.seed, start]).generate_state(1)[0])

@@ -206,6 +206,12 @@ def _checked(suite: Suite) -> Suite:
     for name, (low, high) in {**suite.select, **suite.learn}.items():
         if not low < high:
             raise ConfigError(f"Limits of {name} must ascend; received {low:g}, {high:g}.")
+    learnt = set(suite.labels).union(*(entry.also for entry in suite.methods.values()))
+    if strange := sorted(set(suite.noise) - learnt):
+        raise ConfigError(
+            f"noise names {', '.join(strange)}, which nothing learns; labels that are learnt are "
+            f"{', '.join(sorted(learnt))}."
+        )
     if wrong := [name for name, sigma in suite.noise.items() if not sigma >= 0]:
         raise ConfigError(f"noise of {', '.join(wrong)} must be 0 or more.")
     return suite

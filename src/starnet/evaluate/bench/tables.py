@@ -108,7 +108,7 @@ def cells_table(run: BenchRun) -> Table:
             "method": cell.method, "size": _size(cell.size), "fold": cell.fold, "seed": cell.seed,
             "stars": cell.n_stars, "status": outcome.status,
             **{name: float(about.get(name, np.nan)) for name in costs},
-            "reason": outcome.reason, "key": cell.key,
+            "reason": outcome.reason, "key": cell.key, "code": str(about.get("code", "")),
         })  # fmt: skip
     return Table(rows=rows) if rows else Table()
 
