@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from starnet.baselines import components as module
-from starnet.baselines.components import Components, leading
+from starnet.baselines._decompose import leading
+from starnet.baselines.components import Components
 from starnet.spectra import Spectra
 from tests.baselines.made import log_grid, low_rank
 
@@ -67,6 +68,25 @@ def test_chi_square_over_pixels_is_a_form_of_coefficients():
         return np.einsum("mi,mij,mj->m", c, seen.normal, c) - 2 * (c * seen.side).sum(axis=1)
 
     np.testing.assert_allclose(form(one) - form(other), direct(one) - direct(other), rtol=1e-4)
+
+
+def test_what_pixels_have_in_common_counts_in_chi_square():
+    """As with the full covariance of the pixels."""
+    rng = np.random.default_rng(5)
+    basis, common = rng.standard_normal((40, 3)), rng.standard_normal((40, 2))
+    rest, none = np.full(40, 0.01), np.zeros(40)
+    own = Components(np.ones(40), basis, np.ones(3), rest, none, common)
+    mask = rng.random((6, 40)) < 0.1
+    spectra = spectra_of(1 + rng.standard_normal((6, 40)), 25.0, mask)
+    value = rng.standard_normal((6, 3))
+    _, seen = next(own.see(spectra))
+    assert np.array_equal(seen.pixels, 40 - mask.sum(axis=1))
+    for i, c in enumerate(value):
+        good = ~mask[i]
+        covariance = np.diag(np.full(good.sum(), 0.05)) + common[good] @ common[good].T
+        left = (spectra.flux[i] - own.spectrum(c))[good]
+        got = seen.least[i] - 2 * c @ seen.side[i] + c @ seen.normal[i] @ c
+        np.testing.assert_allclose(got, left @ np.linalg.solve(covariance, left), rtol=1e-3)
 
 
 def test_coefficients_have_honest_errors():

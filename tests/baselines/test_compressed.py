@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from starnet.baselines import METHODS
-from starnet.baselines.compressed import LARGE, excess, held_out
+from starnet.baselines._excess import excess
+from starnet.baselines.compressed import LARGE, held_out
 from starnet.errors import ConfigError
 from starnet.spectra import Labels
 from tests.baselines.made import linear_stars

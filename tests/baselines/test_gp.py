@@ -19,7 +19,7 @@ def seen_at(x: np.ndarray, variance: float) -> Seen:
     """What a spectrum says that fixes coefficients x with so much variance."""
     prior = np.full(x.shape[1], 1e8)
     normal = np.tile(np.eye(x.shape[1]) / variance, (len(x), 1, 1))
-    return Seen(normal, x / variance, prior, np.ones(len(x), bool))
+    return Seen(normal, x / variance, prior, np.zeros(len(x)), np.full(len(x), 50))
 
 
 def process(x, y, amplitudes, noise=0.01) -> Processes:

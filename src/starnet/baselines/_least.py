@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from starnet.baselines._components import Forms
+from starnet.baselines._forms import Forms
 from starnet.baselines._members import Members
 from starnet.inference.fit.step import Bounds, solve_step
 

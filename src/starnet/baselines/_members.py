@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from starnet.baselines._components import Forms
+from starnet.baselines._forms import Forms
 
 CHECKS = 60
 """How often the held-out stars are looked at."""

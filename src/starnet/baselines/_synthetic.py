@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from starnet.baselines._components import extra
+from starnet.baselines._excess import excess
 from starnet.baselines.contract import Fitted, Report
 from starnet.errors import LabelError, ModelError
 from starnet.spectra import Labels, Spectra, WavelengthGrid
@@ -90,7 +90,8 @@ def fit_with_emulator(
         off = labels.values[rows] - found.values
         some = np.isfinite(off).any(axis=0)
         constant[some] = np.nanmedian(off[:, some], axis=0)
-        more[some] = extra((off - constant)[:, some], found.errors[:, some])
+        variance = np.nan_to_num(found.errors[:, some]) ** 2
+        more[some] = excess((off - constant)[:, some], variance)
         if report:
             report(f"labels of {len(rows)} stars are off by {constant.round(3)}")
     return FittedEmulator(

@@ -13,30 +13,31 @@ coefficients. That form is kept, so that no method needs the pixels again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from starnet.baselines._decompose import centred, decompose
+from starnet.baselines._gram import Gram
 from starnet.baselines.contract import weights
+from starnet.errors import ModelError
 from starnet.spectra import Spectra
 
 Array = NDArray[Any]
 BLOCK = 256
 """Spectra worked on at a time."""
-EXACT = 1000
-"""Fewer spectra or pixels than this are decomposed exactly."""
-ROUNDS = 3
-"""How often masked pixels are filled anew."""
+WIDEST = 2**25
+"""Products of pixels of pairs of components that are kept, at most: 128 MB."""
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
     """What M spectra say of their K coefficients c.
 
-    Chi-square of a spectrum is ``c @ normal @ c - 2 c @ side`` and a constant.
+    Chi-square of a spectrum is ``least - 2 c @ side + c @ normal @ c``.
 
     Attributes
     ----------
@@ -44,14 +45,22 @@ class Seen:
     side : array (M, K)
     prior : array (K,)
         Variance of the coefficients among training spectra.
-    good : array (M,)
-        Whether there is a good pixel at all.
+    least : array (M,)
+        Of coefficients of 0.
+    pixels : array (M,)
+        How many pixels count.
     """
 
     normal: Array
     side: Array
     prior: Array
-    good: Array
+    least: Array
+    pixels: Array
+
+    @property
+    def good(self) -> Array:
+        """Whether there is a good pixel at all, (M,)."""
+        return self.pixels > 0
 
     @cached_property
     def covariance(self) -> Array:
@@ -68,7 +77,7 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Components:
-    """Mean spectrum, components, and the variance that they leave.
+    """Mean spectrum, components, and what they leave.
 
     Attributes
     ----------
@@ -78,10 +87,14 @@ class Components:
     prior : array (K,)
         Variance of the coefficients among training spectra.
     rest : array (P,)
-        Variance of the training spectra's pixels that neither components nor noise explain.
+        Variance of each pixel by itself that neither components nor noise explain; infinite where
+        the pixel shall not count.
     noise : array (P,)
         Typical variance of the noise of training spectra, 0 where they do not tell; it stands in
         for errors that are unknown.
+    common : array (P, M)
+        What is left that pixels have in common, each column times a standard normal number, which
+        is the most probable one in chi-square.
     """
 
     center: Array
@@ -89,13 +102,11 @@ class Components:
     prior: Array
     rest: Array
     noise: Array
+    common: Array
 
     @classmethod
     def fit(cls, spectra: Spectra, n: int, *, power: float = 0.0, seed: int = 0) -> Components:
         """The n first components of spectra (N, P), fewer where there are not so many spectra.
-
-        Masked pixels are filled with what the components say, in turns (an expectation
-        maximisation, Roweis 1998; Bailey 2012, PASP 124, 1015).
 
         Parameters
         ----------
@@ -107,15 +118,12 @@ class Components:
         seed : int
             Of the random start for large sets.
         """
-        flux, center, scale = _centred(spectra, power)
+        flux, center, spread = centred(spectra)
+        usual = np.median(spread[spread > 0]) if np.any(spread > 0) else 1.0
+        scale = np.maximum(spread / usual, 1e-3) ** power
+        flux /= scale.astype(np.float32)
         k = max(1, min(n, 2 * len(flux) // 3, flux.shape[1] - 1))
-        masked = bool(spectra.mask.any())
-        start = np.random.default_rng(seed).standard_normal((flux.shape[1], k + 10))
-        vectors = np.zeros((0, 0))
-        for turn in range(ROUNDS if masked else 1):
-            vectors = leading(flux, k, start if turn == 0 else vectors)
-            if masked:
-                _fill(flux, spectra.mask, vectors)
+        vectors = decompose(flux, spectra.mask, k, seed)
         coefficients = flux @ vectors.astype(np.float32)
         out = cls(
             center=center,
@@ -123,6 +131,7 @@ class Components:
             prior=np.maximum(coefficients.astype(float).var(axis=0), 1e-30),
             rest=np.zeros(len(center)),
             noise=_typical_noise(spectra),
+            common=np.zeros((len(center), 0)),
         )
         return replace(out, rest=_rest(out, spectra, flux, coefficients, scale, vectors))
 
@@ -132,31 +141,28 @@ class Components:
         return self.basis.shape[1]
 
     @cached_property
-    def _pairs(self) -> Array:
-        """Products of all pairs of components (P, K (K + 1) / 2), float32."""
-        i, j = np.triu_indices(self.n)
-        basis = self.basis.astype(np.float32)
-        return basis[:, i] * basis[:, j]
+    def _gram(self) -> Gram:
+        """Products of all pairs of components, those in common among them, float32."""
+        return Gram(np.hstack([self.basis, self.common]).astype(np.float32), WIDEST)
 
     def see(self, spectra: Spectra) -> Iterator[tuple[slice, Seen]]:
         """Blocks of rows, and what they say of their coefficients."""
-        i, j = np.triu_indices(self.n)
+        basis = np.hstack([self.basis, self.common])
         for start in range(0, len(spectra), BLOCK):
             rows = slice(start, min(start + BLOCK, len(spectra)))
-            weight, flux = self._weighed(spectra, rows)
-            normal = np.empty((len(weight), self.n, self.n))
-            normal[:, i, j] = normal[:, j, i] = weight.astype(np.float32) @ self._pairs
-            side = (weight * (flux - self.center)) @ self.basis
-            yield rows, Seen(normal, side, self.prior, np.asarray(weight.any(axis=1)))
+            part = Spectra(spectra.grid, spectra.flux[rows], spectra.ivar[rows], spectra.mask[rows])
+            weight = self.weights(part)
+            off = part.flux - self.center
+            off[part.mask] = 0
+            pull = weight * off
+            normal = self._gram(weight.astype(np.float32)).astype(float)
+            form = _without(normal, pull @ basis, np.vecdot(pull, off), self.n)
+            yield rows, Seen(form[0], form[1], self.prior, form[2], np.count_nonzero(weight, 1))
 
-    def _weighed(self, spectra: Spectra, rows: slice) -> tuple[Array, Array]:
-        """Inverse variances with what components leave, and flux, (M, P) both."""
-        part = Spectra(spectra.grid, spectra.flux[rows], spectra.ivar[rows], spectra.mask[rows])
-        weight = weights(part)
-        variance = 1 / np.where(weight > 0, weight, 1.0)
-        variance[~(part.ivar > 0).any(axis=1)] = self.noise
-        total = variance + self.rest
-        return np.where(part.mask, 0.0, 1 / np.maximum(total, 1e-12)), part.flux
+    def weights(self, spectra: Spectra) -> Array:
+        """Inverse variances (N, P) of what components leave, 0 where masked."""
+        total = noise_of(spectra, self.noise) + self.rest
+        return np.where(spectra.mask, 0.0, 1 / np.maximum(total, 1e-12))
 
     def coefficients(self, spectra: Spectra) -> Array:
         """Most probable coefficients (N, K)."""
@@ -171,66 +177,43 @@ class Components:
 
     def arrays(self) -> dict[str, Array]:
         """To be saved."""
-        return {f"components.{name}": getattr(self, name) for name in _NAMES}
+        return {f"components.{f.name}": getattr(self, f.name) for f in fields(self)}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Array]) -> Components:
-        """The inverse of `arrays`."""
-        return cls(**{name: arrays[f"components.{name}"] for name in _NAMES})
+    def from_arrays(cls, arrays: Mapping[str, Array], n_pixels: int) -> Components:
+        """The inverse of `arrays`.
+
+        Raises
+        ------
+        ModelError
+            If they are of other pixels.
+        """
+        out = cls(**{f.name: arrays[f"components.{f.name}"] for f in fields(cls)})
+        if len(out.center) != n_pixels:
+            raise ModelError(f"Components must have {n_pixels} pixels; received {len(out.center)}.")
+        return out
 
 
-_NAMES = ("center", "basis", "prior", "rest", "noise")
+def noise_of(spectra: Spectra, typical: Array) -> Array:
+    """Variance of the noise (N, P); the typical one (P,) of spectra whose errors are unknown."""
+    weight = weights(spectra)
+    variance = 1 / np.where(weight > 0, weight, 1.0)
+    variance[~(spectra.ivar > 0).any(axis=1)] = typical
+    return variance
 
 
-def _centred(spectra: Spectra, power: float) -> tuple[Array, Array, Array]:
-    """Flux less its mean over scale (N, P) float32, 0 where masked; mean and scale (P,)."""
-    count = np.maximum((~spectra.mask).sum(axis=0), 1)
-    flux = np.array(spectra.flux)
-    flux[spectra.mask] = 0
-    center = flux.sum(axis=0, dtype=float) / count
-    flux -= center.astype(np.float32)
-    flux[spectra.mask] = 0
-    spread = np.sqrt(np.einsum("np,np->p", flux, flux, dtype=float) / count)
-    usual = np.median(spread[spread > 0]) if np.any(spread > 0) else 1.0
-    scale = np.maximum(spread / usual, 1e-3) ** power
-    flux /= scale.astype(np.float32)
-    return flux, center, scale
-
-
-def leading(flux: Array, k: int, start: Array, turns: int = 5) -> Array:
-    """The k leading right singular vectors (P, k) of (N, P).
-
-    Exact where N or P is small. Else by turns from a start (P, >= k), as in Halko, Martinsson and
-    Tropp 2011, SIAM Review 53, 217, algorithm 4.4.
-    """
-    n, p = flux.shape
-    if n <= min(p, EXACT):
-        exact = flux.astype(float)
-        value, vector = np.linalg.eigh(exact @ exact.T)
-        keep = np.argsort(value)[::-1][:k]
-        return exact.T @ (vector[:, keep] / np.sqrt(np.maximum(value[keep], 1e-30)))
-    if p <= EXACT:
-        gram = sum((b.T @ b for b in _double(flux)), np.zeros((p, p)))
-        return np.linalg.eigh(gram)[1][:, ::-1][:, :k]
-    q = np.linalg.qr(start)[0].astype(np.float32)
-    for _ in range(turns):
-        q = np.linalg.qr(flux.T @ (flux @ q))[0]
-    small = flux @ q
-    vector = np.linalg.eigh(small.T.astype(float) @ small)[1][:, ::-1]
-    return q.astype(float) @ vector[:, :k]
-
-
-def _double(flux: Array) -> Iterator[Array]:
-    """Blocks of rows in float64."""
-    return (flux[i : i + BLOCK].astype(float) for i in range(0, len(flux), BLOCK))
-
-
-def _fill(flux: Array, mask: Array, vectors: Array) -> None:
-    """Put what the components say where pixels are masked, in place."""
-    v = vectors.astype(np.float32)
-    for i in range(0, len(flux), BLOCK):
-        part, bad = flux[i : i + BLOCK], mask[i : i + BLOCK]
-        part[bad] = ((part @ v) @ v.T)[bad]
+def _without(normal: Array, side: Array, least: Array, k: int) -> tuple[Array, Array, Array]:
+    """The form in the first k coefficients, at the best of the others, whose prior is normal."""
+    if normal.shape[1] == k:
+        return normal, side, least
+    inner = normal[:, k:, k:] + np.eye(normal.shape[1] - k)
+    both = np.concatenate([normal[:, k:, :k], side[:, k:, None]], axis=2)
+    taken = np.swapaxes(both, 1, 2) @ np.linalg.solve(inner, both)  # (N, k + 1, k + 1)
+    return (
+        normal[:, :k, :k] - taken[:, :k, :k],
+        side[:, :k] - taken[:, :k, k],
+        least - taken[:, k, k],
+    )
 
 
 def _typical_noise(spectra: Spectra) -> Array:

@@ -15,9 +15,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from starnet.baselines._excess import excess
 from starnet.baselines.components import Components, Seen
 from starnet.baselines.contract import Fitted, Method, Report, usable
-from starnet.errors import ConfigError, ModelError
+from starnet.errors import ConfigError
 from starnet.spectra import Labels, LabelScale, Spectra, WavelengthGrid
 
 Array = NDArray[Any]
@@ -25,8 +26,6 @@ FOLDS = 5
 LARGE = 2000
 """More stars than this are not held out in turns, but a fifth of them once, at most this many."""
 MARGIN = 0.25
-LEVEL = 0.6744897501960817
-"""Half of a normal distribution lies within so many standard deviations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,11 +184,7 @@ class CompressedFitted(Fitted):
     ) -> CompressedFitted:
         """See `Fitted.from_state`."""
         core = method.core.from_state(method, settings["core"], arrays)
-        components = Components.from_arrays(arrays)
-        if len(components.center) != grid.n_pixels:
-            raise ModelError(
-                f"Components must have {grid.n_pixels} pixels; received {len(components.center)}."
-            )
+        components = Components.from_arrays(arrays, grid.n_pixels)
         return cls(
             method=method,
             names=names,
@@ -221,25 +216,6 @@ def held_out(stars: Array, seed: int) -> list[tuple[Array, Array]]:
     else:
         tests = [place % FOLDS == i for i in range(FOLDS)]
     return [(np.flatnonzero(~test), np.flatnonzero(test)) for test in tests if test.any()]
-
-
-def excess(misses: Array, noise: Array) -> Array:
-    """Scatter (L,) that together with the variance of noise makes half of the misses (N, L)
-    smaller than 0.67 sigma, as for a normal distribution; at least 1e-6.
-    """
-    out = np.empty(misses.shape[1])
-    for i, (miss, variance) in enumerate(zip(np.abs(misses).T, noise.T, strict=True)):
-        good = np.isfinite(miss) & np.isfinite(variance)
-        miss, variance = miss[good], variance[good]
-        low, high = 0.0, float(np.max(miss, initial=1e-6)) / LEVEL
-        for _ in range(60):
-            middle = (low + high) / 2
-            few = (
-                np.median(miss / np.sqrt(variance + middle**2 + 1e-30)) < LEVEL if miss.size else 0
-            )
-            low, high = (low, middle) if few else (middle, high)
-        out[i] = max(high, 1e-6)
-    return out
 
 
 def _targets(scale: LabelScale, labels: Labels) -> tuple[Array, Array]:

@@ -10,33 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from starnet.baselines._components import (
-    Components,
-    Pixels,
-    extra,
-    find_components,
-    first_scatter,
-    unexplained,
-)
-from starnet.baselines._least import Labelled, fit_labels
-from starnet.baselines._members import Course, Members, learn, of_own_fold
+from starnet.baselines.components import Components
 from starnet.baselines.contract import Fitted, Method, Report, register, usable
-from starnet.dataset import k_folds
 from starnet.errors import ConfigError
 from starnet.spectra import Labels, Spectra, WavelengthGrid
 
+if TYPE_CHECKING:
+    from starnet.baselines._members import Members
+
 Array = NDArray[Any]
-STARTS = 400
-"""Labels of training stars that a fit may begin at."""
-BLOCK = 256
-TRIED = 1000
-"""Stars that errors are measured on, at most."""
 REACH = 1.2
 """How far fits may go, in half ranges of a label from its middle."""
 
@@ -66,26 +53,29 @@ class FittedPayne(Fitted):
     extra: Array
 
     def predict(self, spectra: Spectra) -> Labels:
+        from starnet.baselines._forms import Forms
+        from starnet.baselines._least import Labelled, fit_labels
+
         self.check(spectra)
         values = np.full((len(spectra), len(self.names)), np.nan)
         errors = values.copy()
         model = Labelled.of(self.members, self.begin, REACH)
         half = 0.5 * (self.high - self.low)
-        for start in range(0, len(spectra), BLOCK):
-            rows = slice(start, start + BLOCK)
-            pixels = Pixels.of(spectra[rows])
-            forms = self.components.forms(pixels)
-            x, sigma = fit_labels(model, forms, pixels.known, self.method.starts)
+        known = np.any(spectra.ivar > 0, axis=1)
+        for rows, seen in self.components.see(spectra):
+            x, sigma = fit_labels(model, Forms.of_seen(seen), known[rows], self.method.starts)
             values[rows] = 0.5 * (self.high + self.low) + x * half
             errors[rows] = np.hypot(sigma, self.extra) * half
         return Labels(self.names, values, errors)
 
     def flux(self, labels: Labels) -> Array:
         """Flux (N, P) of labels, with the names of the fit."""
+        import torch
+
         x = torch.as_tensor(self.scaled(labels.select(self.names).values)).float()
         with torch.no_grad():
             value = self.members(x).mean(0).numpy()
-        return self.components.mean + value @ self.components.basis
+        return self.components.spectrum(value)
 
     def scaled(self, values: Array) -> Array:
         """Labels from -1 to 1 over the training stars."""
@@ -94,7 +84,7 @@ class FittedPayne(Fitted):
     def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
         arrays = {"low": self.low, "high": self.high, "begin": self.begin}
         arrays["extra"] = self.extra
-        arrays |= {f"components.{k}": v for k, v in vars(self.components).items()}
+        arrays |= self.components.arrays()
         state = self.members.state_dict()
         arrays |= {f"members.{k}": v.numpy() for k, v in state.items()}
         hidden = [int(w.shape[2]) for w in self.members.weight]
@@ -113,15 +103,17 @@ class FittedPayne(Fitted):
             from starnet.baselines._synthetic import FittedEmulator
 
             return FittedEmulator.from_state(method, names, grid, settings, arrays)
-        parts = Components(
-            *(arrays[f"components.{k}"] for k in ("mean", "basis", "scatter", "common"))
-        )
+        import torch
+
+        from starnet.baselines._members import Members
+
+        parts = Components.from_arrays(arrays, grid.n_pixels)
         state = {
             k.removeprefix("members."): torch.as_tensor(np.array(v))
             for k, v in arrays.items()
             if k.startswith("members.")
         }
-        sizes = len(state["head"]), len(names), tuple(settings["hidden"]), len(parts.basis)
+        sizes = len(state["head"]), len(names), tuple(settings["hidden"]), parts.n
         try:
             members = Members(*sizes)
             members.load_state_dict(state)
@@ -190,82 +182,9 @@ class Payne(Method):
         self, spectra: Spectra, labels: Labels, *, seed: int = 0, report: Report | None = None
     ) -> Fitted:
         rows, labels = usable(spectra, labels, self)
+        used = spectra if len(rows) == len(spectra) else spectra[rows]
         if self.emulator:
-            from starnet.baselines._synthetic import fit_with_emulator
-
-            return fit_with_emulator(self, spectra[rows], labels, seed=seed, report=report)
-        tell = report or (lambda line: None)
-        pixels, stars = Pixels.of(spectra[rows]), spectra.stars[rows]
-        low, high = labels.bounds().T
-        x = torch.as_tensor(2 * (labels.values - low) / (high - low) - 1).float()
-        held = torch.zeros(self.folds, len(rows), dtype=torch.bool)
-        for i, (_, out) in enumerate(k_folds(stars, self.folds, seed)):
-            held[i, torch.as_tensor(out)] = True
-        mean, scatter = first_scatter(pixels)
-        n, hidden = self._sizes(len(rows), len(labels.names))
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            members = Members(self.folds, len(labels.names), hidden, n)
-        course = Course(self.steps, self.batch_size, self.lr, self.weight_decay, seed)
-        parts = find_components(pixels, mean, scatter, n, seed)
-        for number in range(self.rounds):
-            forms = parts.forms(pixels)
-            if not number:
-                members.spread.copy_(_spread(forms))
-            learn(members, x, forms, held, course, tell)
-            with torch.no_grad():
-                value = of_own_fold(members(x), held).numpy()
-            parts = unexplained(parts, pixels, value, 0, seed)
-        chosen = np.random.default_rng(seed).permutation(len(rows))
-        begin = x.numpy()[chosen[:STARTS]].astype(float)
-        tried = chosen[:TRIED]
-        most = min(self.common, len(rows) // 4)
-        options = [parts]
-        if most:
-            options.append(unexplained(parts, pixels, value, most, seed))
-        ends = [
-            _held_out(members, begin, part, pixels[tried], held[:, tried], self.starts)
-            for part in options
-        ]
-        off = [_scatter(end - x.numpy()[tried]) for end, _ in ends]
-        best = int(np.argmin([np.mean(np.log(o)) for o in off]))
-        tell(f"directions in common {len(options[best].common)}, off by {off[best].round(3)}")
-        end, sigma = ends[best]
-        more = extra(end - x.numpy()[tried], sigma)
-        return FittedPayne(
-            method=self, names=labels.names, grid=spectra.grid, low=low, high=high, extra=more,
-            components=options[best], members=members.eval(), begin=begin,
-        )  # fmt: skip
-
-    def _sizes(self, n_stars: int, n_labels: int) -> tuple[int, tuple[int, ...]]:
-        """Components and nodes for so many stars."""
-        n = self.components or int(np.clip(n_stars // 6, 8, 16 + 2 * n_labels))
-        width = 24 if n_stars < 300 else 48 if n_stars < 3000 else 96
-        return min(n, n_stars - 1), self.hidden or (width, width)
-
-
-def _spread(forms: Any) -> torch.Tensor:
-    """Of the coefficients that fit each star best, (K,), somewhat held back."""
-    gram = forms.gram.double()
-    ridge = gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * torch.eye(gram.shape[1])
-    value = torch.linalg.solve(gram + 1e-3 * ridge, forms.right.double()[..., None])[..., 0]
-    return value.std(dim=0).clamp_min(1e-9).float()
-
-
-def _held_out(
-    members: Members, begin: Array, parts: Components, pixels: Pixels, held: Any, starts: int
-) -> tuple[Array, Array]:
-    """Scaled labels (N, L) and errors of stars, each by the member that has not seen it."""
-    end = np.full((len(pixels), begin.shape[1]), np.nan)
-    sigma = end.copy()
-    for i, rows in enumerate(held.numpy()):
-        if rows.any():
-            model = Labelled.of(members, begin, REACH, which=[i])
-            some = pixels[rows]
-            end[rows], sigma[rows] = fit_labels(model, parts.forms(some), some.known, starts)
-    return end, sigma
-
-
-def _scatter(off: Array) -> Array:
-    """Robust scatter (L,) about 0, with a floor."""
-    return np.maximum(1.4826 * np.nanmedian(np.abs(off), axis=0), 1e-6)
+            from starnet.baselines._synthetic import fit_with_emulator as learnt
+        else:
+            from starnet.baselines._stars import fit_with_stars as learnt
+        return learnt(self, used, labels, seed=seed, report=report)

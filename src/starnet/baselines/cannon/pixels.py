@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from starnet.baselines._gram import Gram, solve
 from starnet.baselines._threads import in_threads
-from starnet.baselines.cannon.gram import Gram, solve
 from starnet.baselines.cannon.lasso import descend
 
 Array = NDArray[Any]

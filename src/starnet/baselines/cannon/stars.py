@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from starnet.baselines._gram import Gram
 from starnet.baselines._threads import in_threads
-from starnet.baselines.cannon.gram import Gram
 from starnet.baselines.cannon.pixels import Pixels
 from starnet.baselines.cannon.terms import Terms
 

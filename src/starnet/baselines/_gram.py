@@ -20,12 +20,14 @@ class Gram:
     Parameters
     ----------
     basis : array (N, T)
+    widest : int
+        Numbers in a block of products; a single block is kept between calls.
     """
 
-    def __init__(self, basis: Array) -> None:
+    def __init__(self, basis: Array, widest: int = WIDEST) -> None:
         self.basis = np.ascontiguousarray(basis)
         first, second = np.triu_indices(basis.shape[1])
-        step = max(1, WIDEST // len(basis))
+        step = max(1, widest // len(basis))
         cuts = range(0, len(first), step)
         self._blocks = [(first[i : i + step], second[i : i + step]) for i in cuts]
         self._kept = self._products(0) if len(self._blocks) == 1 else None
