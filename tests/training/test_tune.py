@@ -184,6 +184,14 @@ def test_it_starts_with_the_recipe_and_goes_on_where_it_stopped(job, tmp_path):
     assert more.facts["best_value"] == min(more.trials["value"])
 
 
+def test_a_first_trial_that_is_not_the_recipe_is_not_called_so(job):
+    """The space does not hold the recipe's learning rate, which is then drawn."""
+    assert tune(job).facts["first_value"] is not None
+    settings = {**SPACE.settings, "lr": Entry("float", 1e-4, 1e-3, log=True)}
+    other = dataclasses.replace(job, space=Space(settings).to_dict(), name="other")
+    assert tune(other).facts["first_value"] is None
+
+
 def test_the_best_recipe_gives_the_best_value_again_and_signs_its_model(job, tmp_path):
     found = tune(job)
     dataset = open_dataset(job.dataset)

@@ -14,7 +14,7 @@ from starnet.artifact import Model
 from starnet.errors import TrainingError
 from starnet.training.recipe import Recipe
 from starnet.training.tune.beats import RETRIES, RETRY_OF, WORKER, is_lost
-from starnet.training.tune.settings import with_values
+from starnet.training.tune.settings import start_of, with_values
 from starnet.training.tune.space import Space
 from starnet.training.tune.storage import quiet, require_optuna, shown
 from starnet.training.tune.worker import REASON, Job
@@ -147,6 +147,7 @@ def _facts(
 ) -> dict[str, Any]:
     states = [str(state) for state in table["state"]]
     values_found = np.asarray(table["value"], dtype=float)
+    whole = len(start_of(Space.from_dict(job.space), recipe)) == len(job.space["settings"])
     return {
         "study": job.name,
         "recipe": recipe.name,
@@ -160,6 +161,7 @@ def _facts(
         "trials": {state: states.count(state) for state in sorted(set(states))},
         "best_trial": best.number,
         "best_value": best.value,
-        "first_value": float(values_found[0]) if states[0] == "complete" else None,
+        # the first trial is the recipe itself only where the space holds all that it states
+        "first_value": float(values_found[0]) if whole and states[0] == "complete" else None,
         "settings": dict(values),
     }
