@@ -301,7 +301,7 @@ def test_python_example_of_the_readme_runs(stars):
 
 def test_shell_example_of_the_readme_runs(stars):
     lines = [line for line in commands(ROOT / "README.md") if line.startswith("starnet ")]
-    others = ("download", "physics", "synth", "assess", "calibrate", "explain")
+    others = ("download", "physics", "synth", "assess", "calibrate", "explain", "bench", "tune")
     lines = [
         line
         for line in lines
