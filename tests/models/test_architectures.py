@@ -154,6 +154,18 @@ def test_projection_begins_as_principal_components():
     torch.testing.assert_close(covariance, torch.eye(5), atol=1e-3, rtol=0)
 
 
+def test_noise_in_training_is_on_the_flux_and_leaves_the_mask():
+    config = ResMLPConfig(n_pixels=50, n_labels=1, n_channels=2, width=4, blocks=1, noise=1.0)
+    network = build_network(config, seed=0).train()
+    seen = []
+    network.stem.register_forward_hook(lambda _, given, out: seen.append(given[0]))
+    x = torch.zeros(3, 2, 50)
+    x[:, 1, ::2] = 1.0
+    network(x)
+    assert torch.equal(seen[0][:, 50:], x[:, 1])
+    assert seen[0][:, :50].std() == pytest.approx(1.0, rel=0.3)
+
+
 def test_patches_end_in_zeros():
     x = torch.arange(1.0, 15.0).reshape(1, 2, 7)
     cut = patches(x, 3)

@@ -49,7 +49,7 @@ class ResMLPConfig:
         Components are divided by this power of their standard deviation at the start: 0 leaves
         them, 1 makes them all alike.
     noise : float
-        Noise on the pixels in training, in units of their spread in the training spectra.
+        Noise on the flux in training, in units of each pixel's spread in the training spectra.
     dropout : float
         Share of the hidden nodes of blocks dropped in training.
     learnt : bool
@@ -131,7 +131,8 @@ class ResMLP(nn.Module):
         """Labels (B, L) of spectra (B, C, P)."""
         z = self.scale(x)
         if self.training and self.config.noise:
-            z = z + self.config.noise * torch.randn_like(z)
+            shaken = z[:, :1] + self.config.noise * torch.randn_like(z[:, :1])
+            z = torch.cat([shaken, z[:, 1:]], dim=1)
         return self.head(self.blocks(self.stem(z.flatten(1))))  # (B, C P) -> (B, F) -> (B, L)
 
     @torch.no_grad()
