@@ -6,8 +6,6 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from starnet.library.pools import cores
-
 
 def in_threads(work: Callable[[int], None], parts: Sequence[int]) -> None:
     """Do ``work`` for each part; numpy's inner loops run side by side.
@@ -15,6 +13,8 @@ def in_threads(work: Callable[[int], None], parts: Sequence[int]) -> None:
     ``OMP_NUM_THREADS``, where it is set, is the most threads at a time. The parts must not write
     to the same place.
     """
+    from starnet.library.pools import cores
+
     asked = os.environ.get("OMP_NUM_THREADS", "")
     most = min(cores(), int(asked)) if asked.isdecimal() else cores()
     if min(most, len(parts)) <= 1:

@@ -11,18 +11,20 @@ import functools
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
-from torch import Tensor
 
 from starnet._whole import whole_file
 from starnet.errors import ModelError
-from starnet.models.emulator import EmulatorConfig, EmulatorNetwork
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from starnet.models.emulator import EmulatorNetwork
 
 Array = NDArray[Any]
 LABELS = ("teff", "logg", "fe_h", "vmic")
@@ -62,6 +64,8 @@ class Curves:
 
     def log_width(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """ln(width / wavelength) (B, n) of labels (B, 4), and its slopes (B, 4, n); float64."""
+        import torch
+
         with torch.no_grad():
             value, rise = self.network.coefficients_and_slopes(labels.float())
             basis = self.network.basis
@@ -84,6 +88,10 @@ class Curves:
         ModelError
             If there is no such file, or it is damaged or something else.
         """
+        import torch
+
+        from starnet.models.emulator import EmulatorConfig, EmulatorNetwork
+
         try:
             data = load_file(path)
             state = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from starnet.baselines.contract import Fitted, Method, Report, register, usable
 from starnet.baselines.widths.curves import LABELS, Curves, shipped_curves
 from starnet.baselines.widths.measure import measure
-from starnet.baselines.widths.solve import FEWEST, IRON, Balance, solve
 from starnet.errors import LabelError, TrainingError
 from starnet.spectra import Labels, Spectra, WavelengthGrid
-from starnet.synthesis.composition import vmic_relation
+
+if TYPE_CHECKING:
+    from starnet.baselines.widths.solve import Balance
 
 Array = NDArray[Any]
 WIDEST = 0.40
@@ -41,6 +42,8 @@ class FittedWidths(Fitted):
 
     def balance(self, spectra: Spectra) -> tuple[Balance, Array]:
         """All that the lines say, and their ln(width / wavelength) (N, n)."""
+        from starnet.baselines.widths.solve import solve
+
         curves = self.method.curves()
         widths = measure(spectra, curves.wavelength, curves.windows)
         return solve(widths, curves, self.zero), widths.log_width
@@ -98,9 +101,7 @@ class EquivalentWidths(Method):
         suitable(spectra.grid, curves)
         zero = np.zeros(len(curves))
         if self.zero_points:
-            widths = measure(spectra[rows], curves.wavelength, curves.windows)
-            balance = solve(widths, curves, zero, _known(labels))
-            zero = _zero_points(balance.abundance - balance.values[:, IRON : IRON + 1])
+            zero = _zero_points(_off(spectra[rows], labels, curves))
             if report:
                 report(f"{int((zero != 0).sum())} lines have zero points, rms {zero.std():.3f} dex")
         return FittedWidths(method=self, names=labels.names, grid=spectra.grid, zero=zero)
@@ -129,8 +130,19 @@ def suitable(grid: WavelengthGrid, curves: Curves) -> None:
         )
 
 
+def _off(spectra: Spectra, labels: Labels, curves: Curves) -> Array:
+    """What each line is off by (N, n) at the labels, dex, about the abundance of all lines."""
+    from starnet.baselines.widths.solve import IRON, solve
+
+    widths = measure(spectra, curves.wavelength, curves.windows)
+    balance = solve(widths, curves, np.zeros(len(curves)), _known(labels))
+    return balance.abundance - balance.values[:, IRON : IRON + 1]
+
+
 def _known(labels: Labels) -> Array:
     """Labels (N, 4) to hold: vmic that is not given follows from logg."""
+    from starnet.synthesis.composition import vmic_relation
+
     out = np.full((len(labels), len(LABELS)), np.nan)
     for i, name in enumerate(LABELS):
         if name in labels.names:
@@ -147,6 +159,3 @@ def _zero_points(off: Array) -> Array:
     seen = count > 0
     zero[seen] = np.nanmedian(off[:, seen], axis=0) * count[seen] / (count[seen] + 1)
     return zero
-
-
-__all__ = ["FEWEST", "EquivalentWidths", "FittedWidths", "suitable"]
