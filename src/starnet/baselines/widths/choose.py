@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from starnet.baselines.widths.curves import LABELS
 from starnet.errors import DataError
 from starnet.spectra import Labels, WavelengthGrid
 from starnet.synthesis.lines import LineList
@@ -20,7 +21,6 @@ from starnet.synthesis.lte.synthesizer import Atmospheres, LteSynthesizer
 from starnet.synthesis.lte.tables import Tables
 
 Array = NDArray[Any]
-NAMES = ("teff", "logg", "fe_h", "vmic")
 REFERENCES = ((5777.0, 4.44, 0.0, 1.0), (4700.0, 2.5, -0.1, 1.5), (5100.0, 4.6, 0.0, 1.0))
 """Labels of stars in which a line must be clean: the Sun, a giant and a cool dwarf."""
 STRENGTH = {"Fe I": (-6.7, -4.1), "Fe II": (-7.4, -5.1)}
@@ -62,7 +62,7 @@ def choose_lines(
     wave = lines.wavelength[candidates]
     fine = np.exp(np.arange(np.log(wave[0] - 8), np.log(wave[-1] + 8), 1 / resolution))
     grid = WavelengthGrid(fine, "vacuum")
-    stars = Labels(NAMES, np.array(REFERENCES))
+    stars = Labels(LABELS, np.array(REFERENCES))
     flux = [
         LteSynthesizer(atmospheres, some, tables, resolution=resolution).emergent(
             stars, grid, outside="clamp"
