@@ -53,7 +53,9 @@ def bench(
     retry: Annotated[
         bool, typer.Option("--retry", help="Try again what has failed before.")
     ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Compute everything again.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Compute everything again; data sets are kept.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """Hold methods against each other: same stars, same split, same metrics.

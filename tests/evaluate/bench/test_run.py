@@ -47,6 +47,16 @@ def test_results_are_kept_and_taken_up(run, tmp_path):
     assert run(fresh=True)[1] == 2
 
 
+def test_afresh_readers_are_trained_anew_too(run, tmp_path):
+    old = tmp_path / "out" / "readers" / "of-before"
+    run()
+    old.mkdir()
+    run()
+    assert old.is_dir()
+    run(fresh=True)
+    assert not old.exists()
+
+
 def test_results_of_other_code_are_told_of(run, monkeypatch):
     first, _ = run()
     assert first.notes == ()

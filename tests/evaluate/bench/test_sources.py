@@ -7,8 +7,9 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table, vstack
 
+from starnet.dataset import from_arrays
 from starnet.errors import DataError
-from starnet.evaluate.bench import load_suite, run_bench
+from starnet.evaluate.bench import load_suite, run_bench, sources
 from starnet.evaluate.bench.sources import Source, opened
 
 LOG = {"CRVAL1": 4.179, "CDELT1": 6e-6, "CRPIX1": 1, "CTYPE1": "LOG-LINEAR", "DC-FLAG": 1}
@@ -57,3 +58,21 @@ def test_a_folder_without_its_table_says_what_to_do(dr17, tmp_path):
     source = Source("files", how="See the archive.", table="allStars*.fits", key="APOGEE_ID")
     with pytest.raises(DataError, match=r"no label table allStars.*--table\. See the archive"):
         opened(source, dr17, tmp_path / "store.zarr")
+
+
+def test_spectra_are_drawn_anew_when_the_model_is_another(tmp_path, labelled, monkeypatch):
+    made = []
+
+    def draw(source, store, say, progress):
+        made.append(store)
+        from_arrays(*labelled(5), store, overwrite=store.exists())
+
+    monkeypatch.setattr(sources, "_drawn", draw)
+    monkeypatch.setattr(sources, "digests", lambda named: {"models/apogee": "1"})
+    source = Source("drawn", model="apogee", n=5)
+    for _ in range(2):
+        opened(source, None, tmp_path / "drawn.zarr")
+    assert len(made) == 1
+    monkeypatch.setattr(sources, "digests", lambda named: {"models/apogee": "2"})
+    opened(source, None, tmp_path / "drawn.zarr")
+    assert len(made) == 2

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,7 +111,8 @@ def run_bench(
     retry : bool
         Compute again what has failed before. What was killed is tried again in any case.
     fresh : bool
-        Compute everything again.
+        Compute every cell again, and train the readers that fine-tuning starts from. Data sets that
+        were made are kept.
     isolate : bool
         Compute each cell in a process of its own. Without, one at a time in this one: for finding
         faults of a method, as memory is then not its own and a crash is everybody's.
@@ -130,7 +132,7 @@ def run_bench(
     """
     if workers < 1:
         raise ConfigError(f"workers must be 1 or more; received {workers}.")
-    out = _folder(Path(out))
+    out = _folder(Path(out), anew=("readers",) if fresh else ())
     places = [None if p is None else Path(p) for p in (data, training, table)]
     options: dict[str, Any] = {"report": report, "progress": progress}
     store = out / "data" / f"{suite.name}.zarr"
@@ -396,8 +398,11 @@ def _end(code: int) -> str:
     return f"its process ended with code {code}; see its log"
 
 
-def _folder(out: Path) -> Path:
+def _folder(out: Path, anew: Sequence[str] = ()) -> Path:
+    """The folder of results with its parts, of which some are emptied."""
     try:
+        for name in anew:
+            shutil.rmtree(out / name, ignore_errors=True)
         for name in ("cells", "logs", "data", "readers"):
             (out / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
