@@ -43,6 +43,16 @@ def check_dropout(value: float) -> None:
         raise ConfigError(f"dropout must be at least 0 and below 1; received {value}.")
 
 
+def check_stages(widths: tuple[int, ...], blocks: tuple[int, ...], kernel: int) -> None:
+    """Stages of convolutions have a width and a number of blocks each, and an odd kernel."""
+    if not widths or len(widths) != len(blocks):
+        raise ConfigError(
+            f"widths and blocks must have one entry for each stage; received {widths} and {blocks}."
+        )
+    if kernel % 2 == 0:
+        raise ConfigError(f"kernel must be odd; received {kernel}.")
+
+
 def check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
     """A setting that is one of several words."""
     if value not in known:

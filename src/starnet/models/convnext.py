@@ -16,8 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from starnet.errors import ConfigError
-from starnet.models._parts import PixelScale, Readout, check_dropout, check_sizes, patches
+from starnet.models._parts import (
+    PixelScale,
+    Readout,
+    check_dropout,
+    check_sizes,
+    check_stages,
+    patches,
+)
 from starnet.models.registry import register
 
 FIRST_SCALE = 0.1
@@ -67,13 +73,7 @@ class ConvNeXtConfig:
         check_sizes(self, "n_pixels", "n_labels", "n_channels", "patch", "widths", "blocks")
         check_sizes(self, "kernel", "expand", "positions", "dense")
         check_dropout(self.dropout)
-        if not self.widths or len(self.widths) != len(self.blocks):
-            raise ConfigError(
-                "widths and blocks must have one entry for each stage; received "
-                f"{self.widths} and {self.blocks}."
-            )
-        if self.kernel % 2 == 0:
-            raise ConfigError(f"kernel must be odd; received {self.kernel}.")
+        check_stages(self.widths, self.blocks, self.kernel)
 
     @property
     def length(self) -> int:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from starnet.errors import ConfigError
-from starnet.models._parts import PixelScale, Readout, check_dropout, check_sizes
+from starnet.models._parts import PixelScale, Readout, check_dropout, check_sizes, check_stages
 from starnet.models.registry import register
 
 
@@ -61,13 +61,7 @@ class ResNetConfig:
         check_sizes(self, "n_pixels", "n_labels", "n_channels", "widths", "blocks", "kernel")
         check_sizes(self, "stem_kernel", "stem_stride", "positions", "dense")
         check_dropout(self.dropout)
-        if not self.widths or len(self.widths) != len(self.blocks):
-            raise ConfigError(
-                "widths and blocks must have one entry for each stage; received "
-                f"{self.widths} and {self.blocks}."
-            )
-        if self.kernel % 2 == 0:
-            raise ConfigError(f"kernel must be odd; received {self.kernel}.")
+        check_stages(self.widths, self.blocks, self.kernel)
         if self.n_pixels < self.stem_kernel:
             raise ConfigError(
                 f"n_pixels must be at least stem_kernel, {self.stem_kernel}; "
