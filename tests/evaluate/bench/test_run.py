@@ -15,7 +15,7 @@ from starnet.errors import ConfigError, DataError, OutputError
 from starnet.evaluate.bench import run_bench
 from starnet.evaluate.bench.answers import Work, learnt_labels
 from starnet.evaluate.bench.cells import Store, read_result, write_result
-from starnet.evaluate.bench.run import _Runner
+from starnet.evaluate.bench.runner import Runner
 from starnet.preprocess import Pipeline
 
 
@@ -121,7 +121,7 @@ def test_a_folder_that_cannot_be_written_is_said(make, stars, tmp_path, monkeypa
     def full(self, *_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_Runner, "call", full)
+    monkeypatch.setattr(Runner, "call", full)
     with pytest.raises(OutputError, match=r"No space left on device\. Free some space"):
         run_bench(suite, tmp_path / "out", data=stars)
 
@@ -255,14 +255,14 @@ def test_what_took_too_long_is_ended_and_tried_again_when_given_longer(
 ):
     note = tmp_path / "pid"
     own = (sys.executable, "-S", "-c", IDLE.format(note=str(note)))
-    monkeypatch.setattr("starnet.evaluate.bench.run.CHILD", own)
+    monkeypatch.setattr("starnet.evaluate.bench.runner.CHILD", own)
     suite = make(split={"test": 20}, minutes=0.08)
     (bad,) = run_bench(suite, tmp_path / "out", data=stars).failed
     assert (bad.status, bad.reason) == ("late", "took longer than 0.08 minutes")
     _until(lambda: _ended(int(note.read_text())), 20)
     known = Store(tmp_path / "out" / "cells").read(bad.cell)
     for minutes, again in ((0.05, False), (0.08, False), (1.0, True), (0.0, True)):
-        runner = _Runner(replace(suite, minutes=minutes), tmp_path, 1, False, False, True, None)
+        runner = Runner(replace(suite, minutes=minutes), tmp_path, 1, False, False, True, None)
         assert runner._again(known) is again
 
 
