@@ -8,7 +8,7 @@ from astropy.io import fits
 from astropy.table import Table, vstack
 
 from starnet.dataset import from_arrays
-from starnet.errors import DataError
+from starnet.errors import DataError, LabelError
 from starnet.evaluate.bench import load_suite, run_bench, sources
 from starnet.evaluate.bench.sources import Source, opened
 
@@ -76,3 +76,13 @@ def test_spectra_are_drawn_anew_when_the_model_is_another(tmp_path, labelled, mo
     monkeypatch.setattr(sources, "digests", lambda named: {"models/apogee": "2"})
     opened(source, None, tmp_path / "drawn.zarr")
     assert len(made) == 2
+
+
+def test_a_table_whose_star_column_is_unknown_says_what_to_do(dr17, tmp_path):
+    for path in dr17.glob("allStar*"):
+        table = Table.read(path)
+        table.rename_column("APOGEE_ID", "WHO")
+        path.unlink()
+        table["WHO", "TEFF"].write(dr17 / "labels.csv")
+    with pytest.raises(LabelError, match=r"WHO.*`starnet dataset build`.*--key.*--data"):
+        opened(Source("files"), dr17, tmp_path / "stars.zarr")

@@ -13,7 +13,7 @@ import numpy as np
 
 from starnet._whole import write_text
 from starnet.dataset import LabelTable, SpectraDataset, build, find_labels, open_dataset
-from starnet.errors import ConfigError, DataError
+from starnet.errors import ConfigError, DataError, LabelError
 from starnet.evaluate.bench.models import digests
 from starnet.surveys import find
 
@@ -155,14 +155,24 @@ def _built(
     origin = {"files": hashlib.sha256(json.dumps(facts).encode()).hexdigest()}
     if not _made(store, origin):
         say(f"building a data set of {len(files)} files")
-        known = (
-            LabelTable.read(labels, source.key, duplicates="first")
-            if labels is not None and source.key
-            else find_labels(folder, labels, key=source.key)
-        )
+        known = _known(source, folder, labels)
         build(files, known, store, overwrite=store.exists(), resume=False, progress=progress)
         _remember(store, origin)
     return open_dataset(store)
+
+
+def _known(source: Source, folder: Path, labels: Path | None) -> LabelTable:
+    """The labels of a folder's stars; a table that is not understood is for `dataset build`."""
+    try:
+        if labels is not None and source.key:
+            return LabelTable.read(labels, source.key, duplicates="first")
+        return find_labels(folder, labels, key=source.key)
+    except LabelError as error:
+        reason = str(error).split(" Name the ")[0]
+        raise LabelError(
+            f"{reason} Make a data set with `starnet dataset build`, which takes the column with "
+            "--key, and give that with --data."
+        ) from error
 
 
 def _table(source: Source, folder: Path) -> Path | None:
