@@ -30,15 +30,18 @@ def curves(tables: Tables) -> dict[str, Any]:
 
 
 def beaten(figures: dict[str, Any]) -> list[str]:
-    """Where another method is ahead of ours."""
+    """Where another method is ahead of ours, or ours is not there."""
     out = []
     for size, methods in figures.items():
-        ours = methods.get(OURS, {})
+        if OURS not in methods:
+            out.append(f"{size}: {OURS} is not there")
+            continue
+        ours = methods[OURS]
         for method, labels in methods.items():
             out += [
                 f"{size}: {method} {name} {value} < {ours[name]}"
                 for name, value in labels.items()
-                if not name.endswith("_err") and value < ours.get(name, 0.0)
+                if not name.endswith("_err") and value < ours[name]
             ]
     return out
 

@@ -11,6 +11,7 @@ from starnet.dataset import from_arrays
 from starnet.errors import DataError, LabelError
 from starnet.evaluate.bench import load_suite, run_bench, sources
 from starnet.evaluate.bench.sources import Source, opened
+from starnet.library import load_plan
 
 LOG = {"CRVAL1": 4.179, "CDELT1": 6e-6, "CRPIX1": 1, "CTYPE1": "LOG-LINEAR", "DC-FLAG": 1}
 N = 30
@@ -86,3 +87,20 @@ def test_a_table_whose_star_column_is_unknown_says_what_to_do(dr17, tmp_path):
         table["WHO", "TEFF"].write(dr17 / "labels.csv")
     with pytest.raises(LabelError, match=r"WHO.*`starnet dataset build`.*--key.*--data"):
         opened(Source("files"), dr17, tmp_path / "stars.zarr")
+
+
+def test_stars_of_a_plan_are_made_anew_when_the_plan_is_another(tmp_path, labelled, monkeypatch):
+    made = []
+
+    def synthesize(source, store, say, progress):
+        made.append(store)
+        from_arrays(*labelled(5), store, overwrite=store.exists())
+
+    monkeypatch.setattr(sources, "_synthesized", synthesize)
+    plan = load_plan("synth-generic").save(tmp_path / "plan.yaml")
+    for _ in range(2):
+        opened(Source("plan", plan=str(plan), n=5), None, tmp_path / "made.zarr")
+    assert len(made) == 1
+    load_plan(plan).with_settings(name="other").save(plan)
+    opened(Source("plan", plan=str(plan), n=5), None, tmp_path / "made.zarr")
+    assert len(made) == 2

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from starnet.dataset import LabelTable, SpectraDataset, build, find_labels, open
 from starnet.errors import ConfigError, DataError, LabelError
 from starnet.evaluate.bench.models import digests
 from starnet.surveys import find
+
+if TYPE_CHECKING:
+    from starnet.library import LibraryPlan
 
 From = Literal["files", "plan", "drawn"]
 BLOCK = 500
@@ -122,6 +125,8 @@ def opened(
     origin = {k: v for k, v in asdict(source).items() if k != "how"}
     if source.kind == "drawn":
         origin["holds"] = digests([("models", source.model)])
+    elif source.kind == "plan":
+        origin["holds"] = _plan(source).digest()
     if not _made(store, origin):
         maker = {"plan": _synthesized, "drawn": _drawn}[source.kind]
         maker(source, store, say, progress)
@@ -188,11 +193,17 @@ def _table(source: Source, folder: Path) -> Path | None:
     return found[0]
 
 
-def _synthesized(source: Source, store: Path, say: Report, progress: bool) -> None:
-    from starnet.library import load_plan, make_library
+def _plan(source: Source) -> LibraryPlan:
+    from starnet.library import load_plan
 
     plan = load_plan(source.plan)
-    plan = plan.with_settings(n=source.n) if source.n else plan
+    return plan.with_settings(n=source.n) if source.n else plan
+
+
+def _synthesized(source: Source, store: Path, say: Report, progress: bool) -> None:
+    from starnet.library import make_library
+
+    plan = _plan(source)
     say(
         f"synthesizing {plan.n} stars by the plan {source.plan}, which takes hours; an interrupted "
         "run goes on. Or make them elsewhere with `starnet synth`, and name them with --data"
