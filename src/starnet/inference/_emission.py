@@ -65,8 +65,7 @@ class Over:
 
 def emission(spectra: Over, grid: WavelengthGrid) -> Array:
     """Highest running mean above continuum and model that is significant, (N,), 0 for none."""
-    step = float(LIGHT * np.median(np.diff(np.log(grid.wavelength))))
-    pixels = round(WIDTH / step)
+    pixels = round(WIDTH / pixel_width(grid))
     anywhere = np.ones(grid.n_pixels, dtype=bool)
     height = _strong(spectra, max(RUN, pixels), anywhere)
     if pixels < RUN:
@@ -75,6 +74,11 @@ def emission(spectra: Over, grid: WavelengthGrid) -> Array:
     for centre in _pixels_of(_vacuum(BALMER), grid):
         height = np.maximum(height, _weak(spectra, centre, max(FEWEST, pixels)))
     return height
+
+
+def pixel_width(grid: WavelengthGrid) -> float:
+    """Median width of a pixel in km/s."""
+    return float(LIGHT * np.median(np.diff(np.log(grid.wavelength))))
 
 
 def near_lines(grid: WavelengthGrid) -> NDArray[np.bool_]:

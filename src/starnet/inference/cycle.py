@@ -24,14 +24,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from starnet.errors import FrameError, GridError, LabelError
-from starnet.inference._emission import Over, emission
+from starnet.inference._emission import Over, emission, pixel_width
 from starnet.inference._levels import continuum
 from starnet.inference.flags import LabelFlag
 from starnet.spectra import Labels, Spectra, WavelengthGrid
 from starnet.synthesis.emulator import Emulator
 
 Array = NDArray[Any]
-LIGHT = 299792.458  # km/s
 FLOOR, DEPTH = 0.01, 0.10
 """Error of the model: of the continuum, and of the depth of a line (0.04 dex in strength)."""
 BROAD = 25.0
@@ -119,7 +118,7 @@ class Cycle:
         out[self.poor] |= LabelFlag.POOR_FIT
         out[self.emission > 0] |= LabelFlag.EMISSION
         out[~self.inside & np.isfinite(self.chi2)] |= LabelFlag.OUTSIDE_HULL
-        most = max(VELOCITY, 0.5 * _pixel(self.grid))
+        most = max(VELOCITY, 0.5 * pixel_width(self.grid))
         moved = np.abs(self.velocity) > most + 3 * np.nan_to_num(self.velocity_error)
         out[moved] |= LabelFlag.BAD_VELOCITY
         return out
@@ -267,7 +266,7 @@ def fit_model(spectra: Spectra, model: Array, used: Array) -> Fitted:
         current = model + amounts[:, :1] * shift + amounts[:, 1:] * broad
         level = continuum(grid, spectra.flux, used, current, weight)
     flux, noise, variance, good = _over(spectra, level, current, used)
-    step = _pixel(grid)
+    step = pixel_width(grid)
     return Fitted(
         flux=flux,
         model=current.astype(np.float32),
@@ -293,7 +292,7 @@ def _over(spectra: Spectra, level: Array, model: Array, used: Array) -> tuple[Ar
 
 def _profiles(model: Array, grid: WavelengthGrid) -> tuple[Array, Array]:
     """Change of the model by a shift of a pixel to the red, and by a broader profile."""
-    sigma = max(BROAD / _pixel(grid), 1.5)
+    sigma = max(BROAD / pixel_width(grid), 1.5)
     shift = -np.gradient(model, axis=1)
     return shift, gaussian_filter1d(model, sigma, axis=1, mode="nearest") - model
 
@@ -340,11 +339,6 @@ def _statistics(fit: Fitted, grid: WavelengthGrid) -> dict[str, Any]:
         "broadening": known(fit.broadening),
         "emission": np.where(enough, emission(over, grid), 0.0),
     }
-
-
-def _pixel(grid: WavelengthGrid) -> float:
-    """Median width of a pixel in km/s."""
-    return float(LIGHT * np.median(np.diff(np.log(grid.wavelength))))
 
 
 def _in_chips(grid: WavelengthGrid) -> Array:
