@@ -4,6 +4,9 @@ In a pixel the flux of star n is ``theta . v_n`` with a normal error of variance
 ``1 / ivar_n + s2`` (Ness et al. 2015, equation 5). At a given s2 the best theta solves normal
 equations; at that theta, the slope of the log-likelihood by s2 is also the slope of its maximum
 over theta. So each round solves for theta and takes one Newton step in s2, kept in a bracket.
+
+Without regularisation and with few terms all this is done in C where there is a compiler
+(`starnet.baselines.cannon._compiled`), else in numpy, by the same steps.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from numpy.typing import NDArray
 
 from starnet.baselines._gram import Gram, solve
 from starnet.baselines._threads import in_threads
+from starnet.baselines.cannon._compiled import fit_compiled, pixels_serve
 from starnet.baselines.cannon.lasso import descend
 
 Array = NDArray[Any]
@@ -70,6 +74,23 @@ def fit_pixels(
         Minus twice the log-likelihood is raised by this times the sum of ``|theta|``, but for the
         first (Casey et al. 2016).
     """
+    n_terms = design.shape[1]
+    if strength == 0 and pixels_serve(flux, ivar, n_terms):
+        coefficients, scatter2 = fit_compiled(
+            flux, ivar, design, allowed, enough=ENOUGH, rounds=ROUNDS
+        )
+    else:
+        coefficients, scatter2 = fit_in_parts(flux, ivar, design, allowed, strength)
+    needed = (n_terms if allowed is None else allowed.sum(axis=1)) if strength == 0 else 1
+    short = np.count_nonzero(ivar > 0, axis=0) <= needed
+    coefficients[short], scatter2[short] = 0.0, np.inf
+    return Pixels(coefficients, scatter2)
+
+
+def fit_in_parts(
+    flux: Array, ivar: Array, design: Array, allowed: Array | None, strength: float
+) -> tuple[Array, Array]:
+    """Coefficients (P, T) and s2 (P,) of all pixels, many at a time; as `fit_pixels` takes them."""
     n_pixels, n_terms = flux.shape[1], design.shape[1]
     coefficients, scatter2 = np.zeros((n_pixels, n_terms)), np.full(n_pixels, np.inf)
     rough = Basis(design, np.float32) if strength == 0 else None
@@ -89,10 +110,7 @@ def fit_pixels(
         coefficients[part], scatter2[part] = fit_chunk(own, known, exact, held, strength, s2)
 
     in_threads(fit, range(0, n_pixels, step))
-    needed = (n_terms if allowed is None else allowed.sum(axis=1)) if strength == 0 else 1
-    short = np.count_nonzero(ivar > 0, axis=0) <= needed
-    coefficients[short], scatter2[short] = 0.0, np.inf
-    return Pixels(coefficients, scatter2)
+    return coefficients, scatter2
 
 
 class Basis:

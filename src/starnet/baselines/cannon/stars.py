@@ -3,11 +3,13 @@
 With weights W, chi-square is a quadratic form of the terms v of the labels:
 ``f W f - 2 b v + v G v`` with ``b = theta^T W f`` and ``G = theta^T W theta``. Both are made once a
 star by products of matrices, and after that no step looks at pixels again: many steps from many
-starts cost next to nothing.
+starts cost next to nothing. Both are in C where there is a compiler
+(`starnet.baselines.cannon._compiled`), else in numpy, by the same steps.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from starnet.baselines._gram import Gram
 from starnet.baselines._threads import in_threads
+from starnet.baselines.cannon._compiled import descend_compiled, forms_compiled, stars_serve
 from starnet.baselines.cannon.pixels import Pixels
 from starnet.baselines.cannon.terms import Terms
 
@@ -82,16 +85,14 @@ def solve_stars(
     starts : int
         At how many points a star begins: the first, and those of least chi-square.
     """
-    used = np.isfinite(pixels.scatter2)
-    theta, scatter2 = pixels.coefficients[used], pixels.scatter2[used]
-    dtype = np.float32 if theta.shape[1] <= FEW else np.float64
-    gram, which = Gram(theta.astype(dtype)), slice(None) if used.all() else np.flatnonzero(used)
-    group = max(1, WIDE // theta.shape[1] ** 2)
+    fast = stars_serve(flux, ivar, len(terms), bounds.shape[0])
+    made = _compiled_forms(pixels, bounds.shape[0]) if fast else _forms(pixels)
+    group = max(1, WIDE // len(terms) ** 2)
     parts = []
     for first in range(0, max(1, len(flux)), group):
         rows = slice(first, first + group)
-        forms = Forms.of(flux[rows], ivar[rows], which, scatter2, gram)
-        parts.append(_solve(forms, terms, bounds, points, starts))
+        forms = made(flux[rows], ivar[rows])
+        parts.append(_solve(forms, terms, bounds, points, starts, fast))
     return Solved(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
@@ -105,32 +106,10 @@ class Forms:
     pixels: Array  # (M,)
 
     @classmethod
-    def of(cls, flux: Array, ivar: Array, which: Any, scatter2: Array, gram: Gram) -> Forms:
-        """From spectra (M, P), of which some pixels are used.
-
-        Sums are of fluxes less those at the pivot, in the precision of the basis.
-        """
-        size, n = gram.basis.shape[1], len(flux)
-        matrix, right = np.empty((n, size, size)), np.empty((n, size))
-        constant, count = np.empty(n), np.empty(n, int)
-        step = max(8, TOGETHER // max(1, len(scatter2)))
-        scatter2, pivot = scatter2.astype(gram.basis.dtype), gram.basis[:, 0].copy()
-
-        def sums(first: int) -> None:
-            rows = slice(first, min(first + step, n))
-            own, known = (a[rows, which].astype(gram.basis.dtype) for a in (flux, ivar))
-            own -= pivot
-            count[rows] = np.count_nonzero(known, axis=1)
-            weights = known * scatter2
-            weights += 1.0
-            np.divide(known, weights, out=weights)
-            pull = np.multiply(weights, own, out=known)
-            matrix[rows], right[rows] = gram(weights), pull @ gram.basis
-            constant[rows] = np.vecdot(pull, own)
-
-        in_threads(sums, range(0, n, step))
-        constant += 2 * right[:, 0] + matrix[:, 0, 0]  # back to fluxes as they are
-        return cls(matrix, right + matrix[:, :, 0], constant, count)
+    def less_pivot(cls, matrix: Array, right: Array, constant: Array, pixels: Array) -> Forms:
+        """From sums of fluxes less those at the pivot."""
+        constant = constant + 2 * right[:, 0] + matrix[:, 0, 0]  # back to fluxes as they are
+        return cls(matrix, right + matrix[:, :, 0], constant, pixels)
 
     def take(self, rows: Array) -> Forms:
         """Some of the stars, or some more than once."""
@@ -149,17 +128,64 @@ class Forms:
         return flat @ products.T - 2 * self.right @ values.T
 
 
+def _precision(n_terms: int) -> Any:
+    return np.float32 if n_terms <= FEW else np.float64
+
+
+def _compiled_forms(pixels: Pixels, n_labels: int) -> Callable[[Array, Array], Forms]:
+    """What makes forms of spectra (M, P), in C."""
+    used = np.isfinite(pixels.scatter2)
+    dtype = _precision(pixels.coefficients.shape[1])
+    theta = np.ascontiguousarray(np.where(used[:, None], pixels.coefficients, 0.0), dtype)
+    scatter2 = np.where(used, pixels.scatter2, 0.0).astype(dtype)
+
+    def made(flux: Array, ivar: Array) -> Forms:
+        return Forms.less_pivot(*forms_compiled(flux, ivar, used, scatter2, theta, n_labels))
+
+    return made
+
+
+def _forms(pixels: Pixels) -> Callable[[Array, Array], Forms]:
+    """What makes forms of spectra (M, P), by products of matrices in the basis' precision."""
+    used = np.isfinite(pixels.scatter2)
+    which: Any = slice(None) if used.all() else np.flatnonzero(used)
+    dtype = _precision(pixels.coefficients.shape[1])
+    scatter2 = pixels.scatter2[used].astype(dtype)
+    gram = Gram(pixels.coefficients[used].astype(dtype))
+    size, pivot = gram.basis.shape[1], gram.basis[:, 0].copy()
+    step = max(8, TOGETHER // max(1, len(scatter2)))
+
+    def made(flux: Array, ivar: Array) -> Forms:
+        n = len(flux)
+        matrix, right = np.empty((n, size, size)), np.empty((n, size))
+        constant, count = np.empty(n), np.empty(n, int)
+
+        def sums(first: int) -> None:
+            rows = slice(first, min(first + step, n))
+            own, known = (a[rows, which].astype(dtype) for a in (flux, ivar))
+            own -= pivot
+            count[rows] = np.count_nonzero(known, axis=1)
+            weights = known * scatter2
+            weights += 1.0
+            np.divide(known, weights, out=weights)
+            pull = np.multiply(weights, own, out=known)
+            matrix[rows], right[rows] = gram(weights), pull @ gram.basis
+            constant[rows] = np.vecdot(pull, own)
+
+        in_threads(sums, range(0, n, step))
+        return Forms.less_pivot(matrix, right, constant, count)
+
+    return made
+
+
 def _solve(
-    forms: Forms, terms: Terms, bounds: Array, points: Array, starts: int
+    forms: Forms, terms: Terms, bounds: Array, points: Array, starts: int, fast: bool
 ) -> tuple[Array, ...]:
     n, n_labels = len(forms.right), points.shape[1]
     rank = forms.chi2_at(terms.values(points))
-    best = np.argsort(rank[:, 1:], axis=1, kind="stable")[:, : starts - 1] + 1
-    chosen = np.concatenate([np.zeros((n, 1), int), best], axis=1)
-    each = np.repeat(np.arange(n), chosen.shape[1])
-    x, chi2, done = _descend(forms.take(each), terms, points[chosen.ravel()], bounds)
-    ends = np.where(done, chi2, np.inf).reshape(chosen.shape)
-    at = np.argmin(ends, axis=1) + chosen.shape[1] * np.arange(n)
+    chosen = np.concatenate([np.zeros((n, 1), int), _least(rank[:, 1:], starts - 1) + 1], axis=1)
+    x, chi2, done = (_descend_fast if fast else _descend)(forms, terms, points[chosen], bounds)
+    at = (np.arange(n), np.argmin(np.where(done, chi2, np.inf), axis=1))
     x, chi2, done = x[at], chi2[at], done[at]
     slopes = terms.slopes(x)
     curvature = slopes.transpose(0, 2, 1) @ forms.matrix @ slopes  # (n, L, L)
@@ -168,6 +194,16 @@ def _solve(
     x = np.where((done & enough)[:, None], x, np.nan)
     edge = np.any((x <= bounds[:, 0]) | (x >= bounds[:, 1]), axis=1)
     return x, covariance, chi2, forms.pixels, done & enough, edge
+
+
+def _least(rank: Array, count: int) -> Array:
+    """Columns (M, count) of the least values of each row (M, K), the least first."""
+    if count < rank.shape[1]:
+        few = np.sort(np.argpartition(rank, count, axis=1)[:, :count], axis=1)
+    else:
+        few = np.broadcast_to(np.arange(rank.shape[1]), rank.shape)
+    order = np.argsort(np.take_along_axis(rank, few, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(few, order, axis=1)
 
 
 def _inverse(matrix: Array) -> tuple[Array, Array]:
@@ -185,8 +221,26 @@ def _inverse(matrix: Array) -> tuple[Array, Array]:
     return out, good
 
 
+def _descend_fast(
+    forms: Forms, terms: Terms, x: Array, bounds: Array
+) -> tuple[Array, Array, Array]:
+    """What `_descend` does, in C."""
+    return descend_compiled(
+        forms.matrix, forms.right, forms.constant, terms, x, bounds,
+        rounds=ROUNDS, surely=SURELY, enough=ENOUGH,
+    )  # fmt: skip
+
+
 def _descend(forms: Forms, terms: Terms, x: Array, bounds: Array) -> tuple[Array, Array, Array]:
-    """Levenberg and Marquardt's steps from (M, L), held within bounds: labels, chi2, done."""
+    """Levenberg and Marquardt's steps from (M, S, L), held within bounds: labels, chi2, done."""
+    shape = x.shape[:2]
+    forms = forms.take(np.repeat(np.arange(shape[0]), shape[1]))
+    x, chi2, done = _steps(forms, terms, x.reshape(-1, x.shape[2]), bounds)
+    return x.reshape(*shape, -1), chi2.reshape(shape), done.reshape(shape)
+
+
+def _steps(forms: Forms, terms: Terms, x: Array, bounds: Array) -> tuple[Array, Array, Array]:
+    """The steps of each form from one point (M, L)."""
     x = np.clip(x, bounds[:, 0], bounds[:, 1])
     chi2, done = forms.chi2(terms.values(x)), np.zeros(len(x), bool)
     damping, todo = np.full(len(x), 1e-3), np.arange(len(x))

@@ -85,6 +85,14 @@ class Terms:
         return np.stack([np.ones(len(labels), dtype=bool), *columns], axis=1)
 
     @cached_property
+    def growth(self) -> tuple[Array, Array]:
+        """For each term the one that it grows from and the label that joins, int32 (T,) both."""
+        parents, last = np.zeros((2, len(self)), dtype=np.int32)
+        for at, own, label in self._levels:
+            parents[at], last[at] = own, label
+        return parents, last
+
+    @cached_property
     def _levels(self) -> list[tuple[Array, Array, Array]]:
         """For each order: its terms, the terms that they grow from, and the factor that joins."""
         place = {c: i for i, c in enumerate(self.factors)}
