@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 ROOT5 = 5**0.5
 JITTER = 1e-6
+REFUSED = 1e8
+"""What is added to -ln L where the covariance cannot be factorised."""
 LEAST_NOISE = 1e-3
 """Standard deviation of scaled labels that is noise, at least."""
 
@@ -187,11 +189,14 @@ def most_likely(
         r = torch.sqrt((5 * (size[:, None] + size - 2 * inner)).clamp_min(0) + 1e-12)
         kernel = amplitudes[0] + amplitudes[1] * inner
         kernel = kernel + amplitudes[2] * (1 + r + r * r / 3) * torch.exp(-r)
-        lower = torch.linalg.cholesky(kernel + torch.diag(noise + own + JITTER))
-        half = torch.linalg.solve_triangular(lower, target[:, None], upper=False)
+        lower, failed = torch.linalg.cholesky_ex(kernel + torch.diag(noise + own + JITTER))
         far = (free - first).square()
-        value = 0.5 * half.square().sum() + lower.diagonal().log().sum()
-        value = value + 0.5 * far[:6].sum() / 3**2 + 0.5 * far[6:].sum() / 0.5**2
+        value = 0.5 * far[:6].sum() / 3**2 + 0.5 * far[6:].sum() / 0.5**2
+        if failed:  # a search that went so far turns back
+            value = value + REFUSED
+        else:
+            half = torch.linalg.solve_triangular(lower, target[:, None], upper=False)
+            value = value + 0.5 * half.square().sum() + lower.diagonal().log().sum()
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
