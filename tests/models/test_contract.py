@@ -97,6 +97,7 @@ EXAMPLES = {
             readers=(
                 {"pixels": [10, 70], "n_labels": 4, "components": 3, "hidden": [8], "passes": 1},
             ),
+            own=((0, 2), ()),
         ),
     ],
     "convnext": [

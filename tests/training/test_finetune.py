@@ -138,20 +138,22 @@ def test_of_too_many_stars_some_are_drawn(tmp_path, rng):
     assert made.provenance["stars"] == {"train": 40}
 
 
-def spreading(spectra, rows=slice(None)):
+def spreading(spectra, rows=slice(None), own=()):
     """An untrained kernel that keeps variances, of some of the stars."""
-    inputs = spectra[0][rows]
+    inputs, given = spectra[0][rows], [reader()] if own else []
     config = KernelConfig(
-        PIXELS, 2, n_stars=len(inputs), scales=(0.0, 8.0), components=(5, 6), spread=True
-    )
+        PIXELS, 2, n_stars=len(inputs), scales=(0.0, 8.0), components=(5, 6), spread=True,
+        readers=[reader_settings(one, (10, 70)) for one in given], own=own,
+    )  # fmt: skip
     network = Kernel(config).eval()
-    network.set_features(inputs, [])
+    network.set_features(inputs, given)
     return network
 
 
-def test_the_variance_is_that_of_a_gaussian_process(spectra):
+@pytest.mark.parametrize("own", [(), ((0,), (1,)), ((0, 1), ())])
+def test_the_variance_is_that_of_a_gaussian_process(spectra, own):
     """As scikit-learn's textbook formula has it, by brute force."""
-    network = spreading(spectra, slice(40))
+    network = spreading(spectra, slice(40), own)
     fit_kernel(network, spectra[1][:40], recipe())
     x = torch.from_numpy(spectra[0][30:])
     with torch.no_grad():
@@ -168,6 +170,29 @@ def test_the_variance_is_that_of_a_gaussian_process(spectra):
         np.testing.assert_allclose(mean, network(x), atol=1e-5)
     assert 0.3**2 / 4 < float(noise[1]) < 0.3**2 * 4
     assert noise[0] < noise[1]
+
+
+def test_what_readers_say_of_a_label_itself_has_a_kernel_of_its_own(spectra):
+    network = spreading(spectra, own=((1,), ()))
+    with torch.no_grad():
+        features = network.features(torch.from_numpy(spectra[0][:9]))
+        network.trust.fill_(np.log(0.7))
+        with_it = network.kernel(*network.shapes(features, features), 0)
+        network.trust.fill_(-99.0)  # held at exp(-8)
+        without = network.kernel(*network.shapes(features, features), 0)
+        second = network.kernel(*network.shapes(features, features), 1)
+        network.trust.fill_(np.log(0.7))
+        again = network.kernel(*network.shapes(features, features), 1)
+    said = features[:, 11 + 1]
+    wanted = (0.7 - np.exp(-8.0)) * said[:, None] * said
+    np.testing.assert_allclose(with_it - without, wanted, atol=1e-5)
+    np.testing.assert_array_equal(second, again)
+
+
+@pytest.mark.parametrize("own", [((0,),), ((0,), (9,)), ((0,), (-1,))])
+def test_own_places_must_be_there_for_each_label(spectra, own):
+    with pytest.raises(ConfigError, match="own has places"):
+        spreading(spectra, own=own)
 
 
 def test_the_variance_grows_away_from_the_stars(spectra):

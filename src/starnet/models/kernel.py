@@ -7,8 +7,9 @@ units are the training stars,
 
     label = sum over stars of weight * kernel(features, features of the star).
 
-The kernel is a constant, a linear one for each group of features, and a Matern 3/2 one over the
-components and another over what the readers say.
+The kernel is a constant, a linear one for each group of features, a Matern 3/2 one over the
+components and another over what the readers say, and a linear one of what they say of the label
+itself: with a hundred stars, most of what can be learnt is how far that is to be trusted.
 
 The variance of that mean (equation 2.26 there) follows from the stars and from the precision of
 each star's label, so that these are all that a network with errors keeps.
@@ -54,6 +55,9 @@ class KernelConfig:
         ``pixels`` the range (start, stop) that it reads.
     scales, components, first_pixel, pixel_power
         Of the principal components of the log spectrum; see `ProjectionConfig`.
+    own : tuple of tuples of int
+        For each label the places, among what the readers say, where they say the same label. Those
+        have a linear kernel of their own. Empty: no label has.
     spread : bool
         Whether it keeps what `Kernel.mean_and_variance` needs.
     """
@@ -67,11 +71,13 @@ class KernelConfig:
     components: tuple[int, ...] = (40, 80, 80)
     first_pixel: int = 0
     pixel_power: float = 0.5
+    own: tuple[tuple[int, ...], ...] = ()
     spread: bool = False
 
     def __post_init__(self) -> None:
         for name in ("readers", "scales", "components"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "own", tuple(tuple(places) for places in self.own))
         if self.n_channels != 2 or self.n_stars < 1:
             raise ConfigError(
                 "A kernel takes 2 channels (flux, ivar) and at least 1 star; received "
@@ -85,7 +91,13 @@ class KernelConfig:
                     f"{a} to {b}."
                 )
         self.projection()
-        self.reader_configs()
+        said = sum(int(c.n_labels) for c in self.reader_configs())
+        places = [place for own in self.own for place in own]
+        if self.own and (len(self.own) != self.n_labels or not {*places} <= {*range(said)}):
+            raise ConfigError(
+                f"own has places from 0 to below {said} for each of {self.n_labels} labels, or is "
+                f"empty; received {self.own}."
+            )
 
     def projection(self) -> ProjectionConfig:
         """Of the principal components."""
@@ -150,6 +162,8 @@ class Kernel(nn.Module):
         self.linear = nn.Parameter(torch.full((n, g), math.log(0.1)))
         self.smooth = nn.Parameter(torch.full((n, smooth), math.log(0.5)))
         self.length = nn.Parameter(torch.full((n, g), math.log(3.0)))
+        if config.own:
+            self.trust = nn.Parameter(torch.full((n,), math.log(0.5)))
         self.weight = nn.Parameter(torch.randn(n, config.n_stars) / config.n_stars)
         self.rest = nn.Parameter(torch.zeros(n, config.n_stars))  # what half precision cuts off
         self._inverse: Tensor | None = None
@@ -207,9 +221,11 @@ class Kernel(nn.Module):
 
     def prior(self, features: Tensor, i: int) -> Tensor:
         """Kernel (B,) of each row of features with itself."""
-        parts = features.split(self.config.groups, 1)
+        parts = list(features.split(self.config.groups, 1))
+        none = torch.zeros(len(parts), 1, len(features), device=features.device)
+        parts += [parts[-1][:, list(places)] for places in self.config.own]
         products = torch.stack([(part * part).sum(dim=1)[None] for part in parts])
-        return self.kernel(products, torch.zeros_like(products), i)[0]
+        return self.kernel(products, none.to(features.dtype), i)[0]
 
     def raw_features(self, x: Tensor) -> Tensor:
         """Components and what the readers say (B, D), as they come."""
@@ -230,7 +246,11 @@ class Kernel(nn.Module):
         return (self.raw_features(x) - self.middle) / self.size
 
     def shapes(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-        """Products and squared distances of features in each group, (G, A, B) both."""
+        """Products (G + L, A, B) and squared distances (G, A, B) of features in each group.
+
+        After the groups come, where the configuration has them, the products of what the readers
+        say of each label itself.
+        """
         products, squares = [], []
         for a, b in zip(
             one.split(self.config.groups, 1), other.split(self.config.groups, 1), strict=True
@@ -239,6 +259,10 @@ class Kernel(nn.Module):
             square = (a * a).sum(dim=1)[:, None] + (b * b).sum(dim=1) - 2 * product
             products.append(product)
             squares.append(square.clamp_min(0))
+        first = one.shape[1] - self.config.groups[-1]
+        for places in self.config.own:
+            at = [first + place for place in places]
+            products.append(one[:, at] @ other[:, at].T)
         return torch.stack(products), torch.stack(squares)
 
     def kernel(self, products: Tensor, squares: Tensor, i: int) -> Tensor:
@@ -247,7 +271,10 @@ class Kernel(nn.Module):
             p[i].clamp(-STEEPEST, STEEPEST)
             for p in (self.constant, self.linear, self.smooth, self.length)
         )
-        out = constant.exp() + torch.tensordot(linear.exp(), products, dims=1)
+        groups = len(self.config.groups)
+        out = constant.exp() + torch.tensordot(linear.exp(), products[:groups], dims=1)
+        if self.config.own:
+            out = out + self.trust[i].clamp(-STEEPEST, STEEPEST).exp() * products[groups + i]
         scaled = (-2 * length).exp()[:, None, None] * squares
         n = len(self.config.components)
         for amplitude, part in zip(smooth.exp(), (scaled[:n], scaled[n:]), strict=False):

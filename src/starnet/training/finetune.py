@@ -282,7 +282,7 @@ def _members(
     labels = dataset.labels.select(recipe.labels)[rows]
     scale = LabelScale.fit(labels, log10=recipe.log10)
     inputs = network_inputs(recipe.preprocess(dataset.read(rows)), CHANNELS)
-    network = _untrained(recipe, inputs, [reader.network for reader in readers], spread=spread)
+    network = _untrained(recipe, inputs, readers, spread=spread)
     targets = scale.forward(labels.values)
     fit_kernel(network, targets, recipe, labels.errors / scale.inverse_derivative(targets))
     members: list[nn.Module] = [network]
@@ -323,11 +323,11 @@ def _usable(
 
 
 def _untrained(
-    recipe: FineTuneRecipe, inputs: Array, networks: Sequence[nn.Module], *, spread: bool = False
+    recipe: FineTuneRecipe, inputs: Array, readers: Sequence[Model], *, spread: bool = False
 ) -> Kernel:
     """A kernel with its features of training inputs (N, 2, P)."""
-    given = [network for network in networks if isinstance(network, Reader)]
-    assert len(given) == len(networks)
+    given = [reader.network for reader in readers if isinstance(reader.network, Reader)]
+    assert len(given) == len(readers)
     settings = {
         **recipe.network,
         "family": "kernel",
@@ -336,11 +336,18 @@ def _untrained(
         "n_stars": len(inputs),
         "spread": spread,
         "readers": [reader_settings(n, w) for n, w in zip(given, recipe.windows, strict=True)],
+        "own": _own(recipe.labels, readers),
     }
     network = build_network(settings, seed=0).eval()
     assert isinstance(network, Kernel)
     network.set_features(inputs, given)
     return network
+
+
+def _own(labels: Sequence[str], readers: Sequence[Model]) -> list[list[int]]:
+    """For each label the places where readers say the same, among all that they say."""
+    said = [name for reader in readers for name in reader.labels]
+    return [[i for i, name in enumerate(said) if name == label] for label in labels] if said else []
 
 
 def _two_channels(network: nn.Module) -> nn.Module:

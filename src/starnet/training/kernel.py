@@ -84,7 +84,7 @@ def fit_kernel(
         shapes = (whole[0][:, there][:, :, there], whole[1][:, there][:, :, there])
         y, own = torch.as_tensor(np.stack([targets[there, i], known[there, i] ** 2]))
         noise, share = _search(exact, shapes, y, own, i, recipe)
-        for name in ("constant", "linear", "smooth", "length"):
+        for name in amplitudes(exact):
             value = getattr(exact, name).data  # as it is shipped, before weights follow from it
             value[i] = value[i].half().double()
         with torch.no_grad():
@@ -94,6 +94,11 @@ def fit_kernel(
             _keep(exact, i, there, weight, precision, noise)
     network.load_state_dict({k: v.float() for k, v in exact.state_dict().items()})
     return out
+
+
+def amplitudes(network: Kernel) -> tuple[str, ...]:
+    """Names of the logarithms of amplitudes and lengths."""
+    return ("constant", "linear", "smooth", "length", *(("trust",) if network.config.own else ()))
 
 
 def _keep(
@@ -119,7 +124,7 @@ def _search(
 ) -> tuple[Tensor, Tensor]:
     """Sets amplitudes and lengths of label i; gives the noise and each star's share of it."""
     noise = torch.tensor(np.log(0.03), requires_grad=True)
-    free = [exact.constant, exact.linear, exact.smooth, exact.length]
+    free = [getattr(exact, name) for name in amplitudes(exact)]
     first = [p.detach().clone()[i] for p in free] + [noise.detach().clone()]
     share = torch.ones_like(y)
 

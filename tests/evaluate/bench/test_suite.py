@@ -117,3 +117,15 @@ def test_a_recipe_for_fine_tuning_is_changed_in_part():
     settings = Suite.from_dict({**GOOD, "methods": methods}).methods["a"].settings
     assert settings["reader"]["training"]["steps"] == 7
     assert settings["reader"]["training"]["conditions"] == 60
+
+
+def test_small_sets_are_drawn_more_often(make):
+    suite = make(sizes=[100, 300, "all"], seeds=[4, 9], repeats={100: 3})
+    assert [suite.seeds_at(size) for size in suite.sizes] == [(4, 5, 6), (4, 9), (4, 9)]
+    assert make(sizes=[100], repeats=None).seeds_at(100) == (0,)
+
+
+@pytest.mark.parametrize("repeats", [{100: 0}, {200: 3}, {100: 1.5}])
+def test_repeats_are_numbers_of_seeds_of_sizes(make, repeats):
+    with pytest.raises(ConfigError, match="repeats a number of them"):
+        make(sizes=[100], repeats=repeats)

@@ -221,7 +221,7 @@ def _wanted(suite: Suite) -> Iterator[tuple[str, int, int]]:
     """Method, size and seed of each cell, small ones first."""
     for size in sorted(suite.sizes, key=lambda n: n or sys.maxsize):
         for name, entry in suite.methods.items():
-            for seed in entry.seeds or suite.seeds:
+            for seed in entry.seeds or suite.seeds_at(size):
                 yield name, size, seed
 
 

@@ -24,7 +24,7 @@ ALL = 0
 SPLIT = {"folds", "test", "seed", "stratify"}
 KEYS = {
     "name", "about", "data", "training", "labels", "select", "learn", "split", "sizes", "seeds",
-    "noise", "strata", "preprocess", "methods", "minutes", "modules", "quick",
+    "repeats", "noise", "strata", "preprocess", "methods", "minutes", "modules", "quick",
 }  # fmt: skip
 
 
@@ -51,6 +51,9 @@ class Suite:
         Stars to learn from; 0 for all. Smaller sets are part of larger ones.
     seeds : tuple of int
         Each for the noise of labels, the choice of stars, and the method.
+    repeats : mapping of int to int
+        More seeds at a size: so many in a row from the first of ``seeds``. Which stars a small set
+        holds, and the errors of their labels, matter as much as the method.
     noise : mapping of label to float
         One sigma, added to the labels of stars that are learnt from.
     strata : mapping of str to edges
@@ -75,6 +78,7 @@ class Suite:
     split: Mapping[str, Any] = field(default_factory=lambda: {"folds": 5})
     sizes: tuple[int, ...] = (ALL,)
     seeds: tuple[int, ...] = (0,)
+    repeats: Mapping[int, int] = field(default_factory=dict)
     noise: Mapping[str, float] = field(default_factory=dict)
     strata: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     preprocess: Pipeline = field(default_factory=Pipeline)
@@ -122,6 +126,13 @@ class Suite:
                 f"{', '.join(self.methods)}."
             )
         return replace(self, methods={name: self.methods[name] for name in names})
+
+    def seeds_at(self, size: int) -> tuple[int, ...]:
+        """Seeds of the methods that have none of their own."""
+        if size not in self.repeats:
+            return self.seeds
+        first = self.seeds[0]
+        return tuple(range(first, first + self.repeats[size]))
 
     def with_seed(self, seed: int) -> Suite:
         """With another split, and seeds that begin elsewhere."""
@@ -185,6 +196,7 @@ def _values(given: Mapping[str, Any]) -> dict[str, Any]:
     out["labels"] = tuple(given["labels"])
     out["sizes"] = tuple(ALL if size == "all" else size for size in given.get("sizes", ["all"]))
     out["seeds"] = tuple(given.get("seeds", [0]))
+    out["repeats"] = dict(given.get("repeats") or {})
     out["preprocess"] = pipeline(given.get("preprocess") or [])
     out["methods"] = {k: Entry.from_dict(k, v) for k, v in given["methods"].items()}
     return out
@@ -203,6 +215,13 @@ def _checked(suite: Suite) -> Suite:
         raise ConfigError("With training of its own, split must be {test: all}, not folds.")
     if not all(isinstance(n, int) and n >= 0 for n in (*suite.sizes, *suite.seeds)):
         raise ConfigError(f"sizes and seeds are whole numbers; received {suite.sizes}.")
+    if not suite.seeds or not all(
+        isinstance(n, int) and n >= 1 and size in suite.sizes for size, n in suite.repeats.items()
+    ):
+        raise ConfigError(
+            "seeds names one or more, and repeats a number of them from 1 up for some of the "
+            f"sizes {list(suite.sizes)}; received {list(suite.seeds)} and {dict(suite.repeats)}."
+        )
     for name, (low, high) in {**suite.select, **suite.learn}.items():
         if not low < high:
             raise ConfigError(f"Limits of {name} must ascend; received {low:g}, {high:g}.")
