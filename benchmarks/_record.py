@@ -28,7 +28,7 @@ VERSIONS = (
 
 
 def record(
-    key: str, number: int, figures: dict[str, Any], *, seed: int | None, **extra: Any
+    key: str, number: int | str, figures: dict[str, Any], *, seed: int | None, **extra: Any
 ) -> Path:
     """Write ``results/KEY-NUMBER.json``: the figures, then how they were made.
 

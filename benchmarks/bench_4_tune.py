@@ -1,13 +1,15 @@
-"""Hyperparameters of StarNet searched on MILES: two workers, one kill, and the best held out.
+"""Hyperparameters of StarNet searched: two workers, one kill, and the best held out.
 
-    python benchmarks/bench_4_tune.py --data FOLDER
+    python benchmarks/bench_4_tune.py --mock MOCK.zarr
+    python benchmarks/bench_4_tune.py --miles FOLDER --folds 3
 
-FOLDER holds the MILES spectra and their label table. The stars that count are those of
-``spectra_1_miles.py``; three pixels are one, so that 60 trials take minutes. A fifth of the stars
-(--seed says which) is held out and used for nothing before the last step. `starnet tune` searches
-the space ``starnet`` around the recipe ``starnet-2018`` with two workers; when a third of the
-trials are done all its processes are killed, and the same command is given again. Then the recipe
-as it comes with the package and the best of the study are trained six times each, on other
+On 5,000 stars of the plan ``mock-apogee`` (`starnet synth mock-apogee`), six pixels in one, of
+which 2,000 are trained on, 1,000 judge the trials and 2,000 are held out; or on the stars of the
+MILES library that ``spectra_1_miles.py`` takes, three pixels in one, of which a fifth is held out
+(--seed says which). What is held out is used for nothing before the last step. `starnet tune`
+searches the space ``starnet`` around the recipe ``starnet-2018`` with two workers; when a third of
+the trials are done all its processes are killed, and the same command is given again. Then the
+recipe as it comes with the package and the best of the study are trained six times each, on other
 divisions of the stars that are not held out and with other seeds, and compared on those that are:
 means over the trainings of the robust scatter, and the margin 1 - best / default with its error by
 drawing held-out stars with replacement.
@@ -25,6 +27,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +38,7 @@ from astropy.table import Table
 
 import starnet
 from _record import record
-from starnet.dataset import build, find_labels, open_dataset, split_by_star
+from starnet.dataset import DatasetWriter, build, find_labels, open_dataset, split_by_star
 from starnet.evaluate.metrics import robust_scatter
 from starnet.inference import Predictor
 from starnet.preprocess import Pipeline, Resample
@@ -42,18 +46,60 @@ from starnet.spectra import WavelengthGrid
 from starnet.training import Recipe, load_recipe, split_rows, train_model
 
 LABELS = ("teff", "logg", "fe_h")
-SELECT = {"teff": (4000.0, 7000.0), "fe_h": (-3.0, 2.0)}
-BIN, DRAWS, WORKERS = 3, 2000, 2
+DRAWS, WORKERS = 2000, 2
 
 
-def build_store(folder: Path, store: Path) -> None:
-    """MILES with three pixels in one."""
+@dataclass(frozen=True)
+class Stars:
+    """A set of stars, how it is made small, and how it is divided."""
+
+    number: str
+    build: Callable[[Path, Path, int], None]
+    pixels_in_one: int
+    select: dict[str, tuple[float, float]]
+    split: tuple[float, float, float]
+
+
+def build_miles(folder: Path, store: Path, pixels: int) -> None:
+    """MILES with several pixels in one."""
     first = sorted(p for p in folder.iterdir() if p.suffix == ".fits")[0]
-    wave = starnet.read(first).grid.wavelength
-    coarse = wave[: len(wave) // BIN * BIN].reshape(-1, BIN).mean(axis=1)
-    grid = WavelengthGrid(coarse, "air")
-    prepare = Pipeline((Resample(grid),))
+    prepare = Pipeline((Resample(coarser(starnet.read(first).grid, pixels)),))
     build(folder, find_labels(folder), store, prepare=prepare, progress=False)
+
+
+def build_mock(mock: Path, store: Path, pixels: int) -> None:
+    """Some mock stars on the chips of APOGEE with several pixels in one."""
+    whole = open_dataset(mock)
+    chips = load_recipe("apogee-2018").preprocess.steps[0]
+    rows = np.sort(np.random.default_rng(4).permutation(len(whole))[:MOCK])
+    prepare = Pipeline((chips, Resample(coarser(chips(whole.read(rows[:1])).grid, pixels))))
+    grid = prepare(whole.read(rows[:1])).grid
+    names = whole.label_names
+    with DatasetWriter(store, grid=grid, frame=whole.frame, label_names=names) as writer:
+        for part in np.array_split(rows, 10):
+            writer.append(prepare(whole.read(part)), whole.labels[part])
+
+
+def coarser(grid: WavelengthGrid, pixels: int) -> WavelengthGrid:
+    """A grid with so many pixels in one; none crosses the end of a chip."""
+    waves, chips, start = [], [], 0
+    for a, b in grid.chips:
+        n = (b - a) // pixels
+        waves.append(grid.wavelength[a : a + n * pixels].reshape(n, pixels).mean(axis=1))
+        chips.append((start, start + n))
+        start += n
+    return WavelengthGrid(np.concatenate(waves), grid.medium, chips=tuple(chips))
+
+
+MOCK = 5000
+SETS = {
+    "mock": Stars(
+        "4", build_mock, 6, {"teff": (3800.0, 6600.0), "fe_h": (-2.0, 0.5)}, (0.4, 0.2, 0.4)
+    ),
+    "miles": Stars(
+        "4-miles", build_miles, 3, {"teff": (4000.0, 7000.0), "fe_h": (-3.0, 2.0)}, (0.6, 0.2, 0.2)
+    ),
+}
 
 
 def search(command: list[str], study: Path, kill_at: int) -> dict[str, Any]:
@@ -137,21 +183,21 @@ def margin(default: np.ndarray, best: np.ndarray) -> float:
     return 1 - mean_scatter(best) / mean_scatter(default)
 
 
-def recipe_of_the_bench(epochs: int, seed: int) -> Recipe:
+def recipe_of_the_bench(stars: Stars, epochs: int, seed: int) -> Recipe:
     """The recipe of 2018 on the stars that count, with stars for validation and held-out ones."""
     recipe = load_recipe("starnet-2018").with_settings(
-        labels=LABELS, split=(0.6, 0.2, 0.2), device="cpu", epochs=epochs, seed=seed
+        labels=LABELS, split=stars.split, device="cpu", epochs=epochs, seed=seed
     )
-    return dataclasses.replace(recipe, select=SELECT)
+    return dataclasses.replace(recipe, select=stars.select)
 
 
 def searched(args: argparse.Namespace, folder: Path, recipe: Recipe) -> dict[str, Any]:
     """Make the store and search on it, if the folder does not hold that already."""
-    store, done = folder / "miles.zarr", folder / "search.json"
+    store, done = folder / "stars.zarr", folder / "search.json"
     if done.exists():
         return json.loads(done.read_text())
     if not store.exists():
-        build_store(args.data, store)
+        args.stars.build(args.data, store, args.stars.pixels_in_one)
     recipe.save(folder / "recipe.yaml")
     study, out = folder / "study.journal", folder / "best"
     words = ["tune", str(store), "--recipe", str(folder / "recipe.yaml"), "--study", str(study)]
@@ -166,7 +212,7 @@ def compared(folder: Path, recipe: Recipe, trainings: int) -> dict[str, Any]:
     """Default and best on the stars held out."""
     best = load_recipe(folder / "best.tuning" / "best.yaml")
     pairs = [(seed, each) for seed in range(trainings) for each in (recipe, best)]
-    jobs = [(str(folder / "miles.zarr"), each.to_dict(), seed) for seed, each in pairs]
+    jobs = [(str(folder / "stars.zarr"), each.to_dict(), seed) for seed, each in pairs]
     with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
         found = np.array(pool.map(held_out, jobs, chunksize=1))
     stars = {"held_out": found.shape[1], "trainings": trainings}
@@ -196,7 +242,9 @@ def about_study(folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Search, kill, go on, compare, and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of MILES spectra")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--mock", type=Path, help="data set of the plan mock-apogee")
+    which.add_argument("--miles", type=Path, help="folder of MILES spectra")
     parser.add_argument("--folder", type=Path, help="keep the work here, and go on with it")
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--epochs", type=int, default=30)
@@ -205,18 +253,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="which fifth of the stars is held out")
     parser.add_argument("--quick", action="store_true", help="a few short trials; keeps nothing")
     args = parser.parse_args()
+    name = "mock" if args.mock else "miles"
+    args.stars, args.data = SETS[name], args.mock or args.miles
     if args.quick:
         args.trials, args.epochs, args.trainings = 9, 2, 2
-    recipe = recipe_of_the_bench(args.epochs, args.seed)
-    with tempfile.TemporaryDirectory() as name:
-        folder = args.folder or Path(name)
+    recipe = recipe_of_the_bench(args.stars, args.epochs, args.seed)
+    with tempfile.TemporaryDirectory() as work:
+        folder = args.folder or Path(work)
         folder.mkdir(parents=True, exist_ok=True)
         facts = searched(args, folder, recipe)
         figures = {**about_study(folder), **facts, **compared(folder, recipe, args.trainings)}
     if args.quick:
         print(figures)
         return
-    record("bench", 4, figures, seed=args.seed, folds=args.folds, pixels_in_one=BIN)
+    record("bench", args.stars.number, figures, seed=args.seed, folds=args.folds,
+           pixels_in_one=args.stars.pixels_in_one)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -364,10 +364,20 @@ BENCHMARKS = (
     Benchmark(
         "bench-4",
         "A search for hyperparameters",
-        "Trials by two workers at once, one of them killed and the search taken up again; robust "
-        "scatter on MILES stars that took no part, by the default and by the best trial.",
+        "On observed-looking APOGEE stars, six pixels in one, of which 2,000 are trained on and "
+        "1,000 judge the trials: trials by two workers at once, all killed once and the search "
+        "taken up again; robust scatter on 2,000 stars that took no part, by the default and by "
+        "the best trial.",
         {"trials": Target("≥", 60)},
-        ("default.*", "best.*"),
+        ("default.*", "best.*", "margin.*"),
+    ),
+    Benchmark(
+        "bench-4-miles",
+        "A search for hyperparameters on few stars",
+        "The same on MILES, where 343 stars are trained on, 115 judge the trials and 114 took no "
+        "part: the search chose settings that suit the stars which judge.",
+        {"trials": Target("≥", 60)},
+        ("default.*", "best.*", "margin.*"),
     ),
     Benchmark(
         "bench-5",
