@@ -21,7 +21,7 @@ import torch
 from _record import record
 from _suites import arguments, everything, failures, rounded, run
 from starnet.evaluate.bench import Suite
-from starnet.models import apply_network, build_network
+from starnet.models import apply_network, build_network, gather
 
 FIRST = "starnet-2018"
 SPECTRA, ROUNDS, N_PIXELS = 1024, 7, 7214
@@ -32,10 +32,10 @@ def speeds(suite: Suite) -> dict[str, float]:
     inputs = np.random.default_rng(0).normal(1.0, 0.1, (SPECTRA, 1, N_PIXELS)).astype(np.float32)
     sizes = {"n_pixels": N_PIXELS, "n_labels": len(suite.labels), "n_channels": 1}
     torch.set_num_threads(1)
-    networks = {
-        name: build_network({**entry.settings["networks"][0], **sizes}, seed=0)
-        for name, entry in suite.methods.items()
-    }
+    networks = {}
+    for name, entry in suite.methods.items():
+        members = [m for m in entry.settings["networks"] for _ in range(entry.settings["copies"])]
+        networks[name] = gather([build_network({**m, **sizes}, seed=0) for m in members])
     took: dict[str, list[float]] = {name: [] for name in networks}
     for network in networks.values():
         apply_network(network, inputs[:128])  # compiles
