@@ -1,0 +1,108 @@
+"""Figures of the bench, from its results.
+
+    python benchmarks/bench_figures.py
+
+Reads ``results/bench-3.json`` and writes ``docs/figures/bench-curves.png``: robust scatter of each
+method by the number of stars that it learnt from, on observed-looking APOGEE stars and on MILES.
+Reads ``results/bench-2.json`` and writes ``docs/figures/bench-networks.png``: robust scatter of
+each network against its spectra per second.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from _record import RESULTS, ROOT
+
+FOLDER = ROOT / "docs" / "figures"
+LABELS = (("teff", "Teff (K)"), ("logg", "log g (dex)"), ("fe_h", "[Fe/H] (dex)"))
+SUITES = (("apogee-mock", "observed-looking APOGEE"), ("miles", "MILES"))
+COLOURS = {
+    "starnet-finetuned": "#D55E00",
+    "starnet-projection": "#E69F00",
+    "starnet-2018": "#CC79A7",
+    "cannon": "#0072B2",
+    "gp": "#009E73",
+    "payne": "#56B4E9",
+    "matisse": "black",
+}
+"""Methods that are named; the others are grey."""
+HIGHEST = 4.0
+"""Scatter that is shown, in units of the smallest of all methods."""
+
+
+def curves(result: dict[str, Any]) -> Figure:
+    """Scatter of each method by training stars, a row for each set of stars."""
+    suites = [(key, title) for key, title in SUITES if key in result]
+    figure = Figure(figsize=(10, 3.6 * len(suites)), layout="constrained")
+    grid = figure.subplots(len(suites), len(LABELS), squeeze=False)
+    for axes, (key, title) in zip(grid, suites, strict=True):
+        for axis, (label, name) in zip(axes, LABELS, strict=True):
+            _panel(axis, result[key], label)
+            axis.set_title(title, fontsize=9)
+            axis.set_ylabel(f"scatter of {name}")
+            axis.set_xlabel("stars learnt from")
+    handles, names = grid[0][0].get_legend_handles_labels()
+    known = dict(zip(names, handles, strict=True))
+    figure.legend(known.values(), known, loc="outside lower center", ncols=4, fontsize=8)
+    return figure
+
+
+def _panel(axis: Any, sizes: dict[str, Any], label: str) -> None:
+    known = {int(n) if n.isdecimal() else None: methods for n, methods in sizes.items()}
+    steps = sorted(n for n in known if n)
+    least = min(m[label] for n in steps for m in known[n].values())
+    methods = dict.fromkeys(name for n in steps for name in known[n])
+    for method in sorted(methods, key=lambda name: name in COLOURS):
+        points = [(n, known[n][method]) for n in steps if method in known[n]]
+        x, y = zip(*((n, m[label]) for n, m in points), strict=True)
+        error = [m[f"{label}_err"] for _, m in points]
+        colour = COLOURS.get(method, "0.75")
+        axis.errorbar(x, y, error, marker="o", markersize=3, linewidth=1.2, color=colour,
+                      label=method if method in COLOURS else "other methods")  # fmt: skip
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.set_ylim(0.9 * least, HIGHEST * least)
+    axis.set_xticks(steps, [f"{n:,}" for n in steps], fontsize=8)
+    axis.minorticks_off()
+    ticks = [tick for k in range(-2, 4) for tick in (10.0**k, 2 * 10.0**k, 5 * 10.0**k)]
+    axis.set_yticks(inside := [t for t in ticks if 0.9 * least < t < HIGHEST * least],
+                    [f"{t:g}" for t in inside])  # fmt: skip
+    axis.grid(color="0.92")
+
+
+def networks(result: dict[str, Any]) -> Figure:
+    """Scatter against speed of each network."""
+    rows = {k: v for k, v in result.items() if isinstance(v, dict) and "per_s" in v}
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    for axis, (label, name) in zip(figure.subplots(1, 3), LABELS, strict=True):
+        for method, own in rows.items():
+            colour = "#D55E00" if method.startswith("resmlp") else "#0072B2"
+            axis.errorbar(own["per_s"], own[label]["scatter"], own[label]["scatter_err"],
+                          marker="o", color=colour)  # fmt: skip
+            axis.annotate(method, (own["per_s"], own[label]["scatter"]), fontsize=7,
+                          xytext=(4, 4), textcoords="offset points")  # fmt: skip
+        axis.set_xscale("log")
+        axis.set_xlabel("spectra per second, one core")
+        axis.set_ylabel(f"scatter of {name}")
+        axis.grid(color="0.92")
+    return figure
+
+
+def main() -> None:
+    """Make the figures whose results are there."""
+    for number, name, make in ((3, "curves", curves), (2, "networks", networks)):
+        path = RESULTS / f"bench-{number}.json"
+        if not path.exists():
+            print(f"{path.name} is not there; bench-{name}.png is left as it is.")
+            continue
+        figure = FOLDER / f"bench-{name}.png"
+        make(json.loads(path.read_text())).savefig(figure, dpi=110)
+        print(f"wrote {figure.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
