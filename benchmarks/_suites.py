@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from starnet.evaluate.bench import BenchRun, Tables, load_suite, run_bench, write_bench
 from starnet.evaluate.bench.figures import lines
+from starnet.evaluate.bench.suite import ALL
 
 DIGITS = {"K": 1, "dex": 4}
 
@@ -19,6 +21,9 @@ def arguments(about: str, *places: str) -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="folder, kept between calls")
     parser.add_argument("--methods", default="", help="some of them, comma-separated")
+    parser.add_argument(
+        "--sizes", default="", help="of the suite's, those to compute; comma-separated"
+    )
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--dry", action="store_true", help="print the figures, record nothing")
@@ -32,6 +37,11 @@ def run(
     chosen = load_suite(suite, quick=options.quick)
     if options.methods:
         chosen = chosen.with_methods(options.methods.split(","))
+    if options.sizes:
+        wanted = {ALL if n == "all" else int(n) for n in options.sizes.split(",")}
+        sizes = tuple(n for n in chosen.sizes if n in wanted)
+        kept = {n: k for n, k in chosen.repeats.items() if n in sizes}
+        chosen = replace(chosen, sizes=sizes, repeats=kept)
     done = run_bench(
         chosen, out, **places, workers=options.workers, report=print,
         tick=lambda n, total, what: print(f"{n} of {total} {what}", flush=True),
