@@ -21,9 +21,8 @@ def arguments(about: str, *places: str) -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="folder, kept between calls")
     parser.add_argument("--methods", default="", help="some of them, comma-separated")
-    parser.add_argument(
-        "--sizes", default="", help="of the suite's, those to compute; comma-separated"
-    )
+    parser.add_argument("--sizes", default="", help="some of them, comma-separated")
+    parser.add_argument("--here", action="store_true", help="compute nothing: what is there counts")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--dry", action="store_true", help="print the figures, record nothing")
@@ -43,7 +42,7 @@ def run(
         kept = {n: k for n, k in chosen.repeats.items() if n in sizes}
         chosen = replace(chosen, sizes=sizes, repeats=kept)
     done = run_bench(
-        chosen, out, **places, workers=options.workers, report=print,
+        chosen, out, **places, workers=options.workers, here=options.here, report=print,
         tick=lambda n, total, what: print(f"{n} of {total} {what}", flush=True),
     )  # fmt: skip
     for outcome in done.failed:

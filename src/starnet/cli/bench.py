@@ -56,6 +56,9 @@ def bench(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Compute everything again; data sets are kept.")
     ] = False,
+    here: Annotated[
+        bool, typer.Option("--here", help="Compute nothing: a report of what is there already.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """Hold methods against each other: same stars, same split, same metrics.
@@ -77,7 +80,7 @@ def bench(
     with progress(chosen.name) as bar:
         run = run_bench(
             chosen, folder, data=data, training=training, table=table, workers=workers,
-            retry=retry, fresh=fresh, tick=lambda done, total, what: bar(done, total),
+            retry=retry, fresh=fresh, here=here, tick=lambda done, total, what: bar(done, total),
             report=lambda text: errors.print(text, soft_wrap=True, markup=False, highlight=False),
         )  # fmt: skip
     _tell(run)

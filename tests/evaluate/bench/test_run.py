@@ -23,9 +23,18 @@ from starnet.preprocess import Pipeline
 def run(make, stars, tmp_path):
     """Runs a suite within this process; gives the run, and how many cells were computed."""
 
-    def go(*, out=tmp_path / "out", isolate=False, data=stars, retry=False, fresh=False, **changes):
+    def go(
+        *,
+        out=tmp_path / "out",
+        isolate=False,
+        data=stars,
+        retry=False,
+        fresh=False,
+        here=False,
+        **changes,
+    ):
         found = run_bench(
-            make(**changes), out, data=data, isolate=isolate, retry=retry, fresh=fresh
+            make(**changes), out, data=data, isolate=isolate, retry=retry, fresh=fresh, here=here
         )
         return found, sum(not o.cached for o in found.outcomes)
 
@@ -45,6 +54,19 @@ def test_results_are_kept_and_taken_up(run, tmp_path):
     assert run(methods={"linear": {"method": "made-up", "error": 2.0}})[1] == 2
     assert run(methods={"other name": {"method": "made-up"}})[1] == 0
     assert run(fresh=True)[1] == 2
+
+
+def test_a_look_at_what_is_there_computes_nothing(run):
+    nothing, _ = run(here=True)
+    assert nothing.outcomes == ()
+    assert len(nothing.notes) == 1
+    assert "2 of 2 results are not there yet" in nothing.notes[0]
+    run()
+    some, computed = run(here=True, seeds=[0, 5])
+    assert computed == 0
+    assert len(some.done) == 2
+    assert "2 of 4" in some.notes[-1]
+    assert "seed5" in some.notes[-1]
 
 
 def test_afresh_readers_are_trained_anew_too(run, tmp_path):

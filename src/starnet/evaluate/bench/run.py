@@ -79,6 +79,7 @@ def run_bench(
     retry: bool = False,
     fresh: bool = False,
     isolate: bool = True,
+    here: bool = False,
     tick: Tick | None = None,
     report: Callable[[str], None] | None = None,
     progress: bool = False,
@@ -104,6 +105,9 @@ def run_bench(
     isolate : bool
         Compute each cell in a process of its own. Without, one at a time in this one: for finding
         faults of a method, as memory is then not its own and a crash is everybody's.
+    here : bool
+        Compute nothing: take the results that are there, and leave out the rest with a note. For a
+        look at a bench that is not done.
     tick : callable, optional
         See `Tick`.
     report : callable, optional
@@ -135,13 +139,22 @@ def run_bench(
     runner = Runner(suite, out, workers if isolate else 1, retry, fresh, isolate, tick)
     readers = Readers(out / "readers", runner.call)
     plan, left_out = _plan(suite, labels, tested, learnt, readers)
-    outcomes = runner.run(plan)
-    notes += _other_code(outcomes)
+    outcomes = runner.kept(plan) if here else runner.run(plan)
+    notes += _other_code(outcomes) + _not_yet(plan, outcomes)
     about = {
         "data": tested.path.name, "spectra": len(tested), "training": learnt.path.name,
         "workers": workers, "threads": runner.threads,
     }  # fmt: skip
     return BenchRun(suite, labels, tuple(outcomes), tuple(left_out), tuple(notes), about)
+
+
+def _not_yet(plan: Sequence[Cell], outcomes: Sequence[Outcome]) -> list[str]:
+    """A note of what was not computed."""
+    there = {o.cell.key for o in outcomes}
+    missing = [cell.title for cell in plan if cell.key not in there]
+    if not missing:
+        return []
+    return [f"{len(missing)} of {len(plan)} results are not there yet: {', '.join(missing)}."]
 
 
 def _other_code(outcomes: Sequence[Outcome]) -> list[str]:

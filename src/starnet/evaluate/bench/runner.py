@@ -75,6 +75,12 @@ class Runner:
                 raise
         return [replace(found[cell.key], cell=cell) for cell in cells]
 
+    def kept(self, cells: Sequence[Cell]) -> list[Outcome]:
+        """Outcomes of those cells that are there, in their order."""
+        store = Store(self.out / "cells")
+        known = (store.read(cell) for cell in cells)
+        return [outcome for outcome in known if outcome is not None]
+
     def call(self, task: Mapping[str, Any], log: Path) -> tuple[str, str]:
         """Do a task in a process of its own: its status as an `Outcome` has it, and the reason."""
         if not self.isolate:
