@@ -4,10 +4,10 @@
 
 Runs the suite ``architectures``: 5,000 and 20,000 spectra of the shipped emulator to learn from,
 stars by the plan ``mock-apogee`` to test, which is made in FOLDER if it is not given. What is there
-already is not computed again. ``per_s`` is measured at the end, on one core, all networks in turn in each
-of several rounds; the median counts. ``gain`` is by how much of its scatter a network is below the
-network of 2018, and ``best_gain`` the least of the three labels' gains, of the network where that
-is largest among those that are no slower than it.
+already is not computed again. ``per_s`` is measured at the end, on one core, all networks in turn
+in each of several rounds; the median counts. ``gain`` is by how much of its scatter a network is
+below the network of 2018, and ``best_gain`` the least of the three labels' gains, of the network
+where that is largest among those that are no slower than it.
 """
 
 from __future__ import annotations

@@ -348,8 +348,8 @@ BENCHMARKS = (
         "bench-2",
         "Networks",
         "Networks trained alike on 20,000 synthetic spectra, those of `at_5000` on 5,000, and "
-        "tested on observed-looking APOGEE stars of another line list: robust scatter (Teff in K, the "
-        "others in dex), and spectra per second at prediction on one core. The best gain is "
+        "tested on observed-looking APOGEE stars of another line list: robust scatter (Teff in K, "
+        "the others in dex), and spectra per second at prediction on one core. The best gain is "
         "the least of three labels', of the network that gains most on that of 2018 and is no "
         "slower.",
         {"best_gain": Target("≥", 0.15)},
