@@ -1,6 +1,7 @@
 """The runner: results are kept, and what fails does not stop the rest."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from starnet.errors import ConfigError, DataError, OutputError
-from starnet.evaluate.bench import run_bench
+from starnet.evaluate.bench import child, run_bench
 from starnet.evaluate.bench.answers import Work, learnt_labels
 from starnet.evaluate.bench.cells import Store, read_result, write_result
 from starnet.evaluate.bench.runner import Runner
@@ -54,6 +55,20 @@ def test_results_are_kept_and_taken_up(run, tmp_path):
     assert run(methods={"linear": {"method": "made-up", "error": 2.0}})[1] == 2
     assert run(methods={"other name": {"method": "made-up"}})[1] == 0
     assert run(fresh=True)[1] == 2
+
+
+def test_a_process_whose_parent_ended_before_it_began_ends(tmp_path):
+    task = tmp_path / "task.json"
+    task.write_text(json.dumps({"do": "wait"}))
+    code = (
+        "import time; from starnet.evaluate.bench import child; "
+        "child.perform = lambda task: time.sleep(60); child.main(__import__('sys').argv[1])"
+    )
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    own = {**os.environ, child.PARENT: str(gone.pid)}
+    ended = subprocess.run([sys.executable, "-c", code, str(task)], env=own, timeout=50)
+    assert ended.returncode == 1
 
 
 def test_a_look_at_what_is_there_computes_nothing(run):

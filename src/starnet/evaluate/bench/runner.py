@@ -17,7 +17,7 @@ from typing import Any
 
 from starnet.errors import DataError, OutputError
 from starnet.evaluate.bench.cells import Cell, Outcome, Store, read_result
-from starnet.evaluate.bench.child import FAILED, perform
+from starnet.evaluate.bench.child import FAILED, PARENT, perform
 from starnet.evaluate.bench.pretrained import Readers
 from starnet.evaluate.bench.suite import Suite
 
@@ -138,10 +138,11 @@ class Runner:
         from starnet.library.pools import THREADS
 
         threads = dict.fromkeys(THREADS, str(self.threads))
+        given = {**os.environ, **threads, PARENT: str(os.getpid())}
         with log.open("wb") as written:
             process = subprocess.Popen(
                 [*CHILD, str(task)], stdin=subprocess.DEVNULL, stdout=written,
-                stderr=subprocess.STDOUT, env={**os.environ, **threads}, start_new_session=True,
+                stderr=subprocess.STDOUT, env=given, start_new_session=True,
             )  # fmt: skip
             with self.lock:
                 self.running[process.pid] = process
