@@ -73,3 +73,8 @@ def test_what_is_not_there_is_said(suite, tmp_path):
         call("miles", "--out", tmp_path / "out")
     with pytest.raises(ConfigError, match="no method x; it has bad, linear"):
         call(suite, "--data", tmp_path / "stars.zarr", "--methods", "x")
+
+
+def test_a_look_before_anything_was_computed(suite, tmp_path):
+    with pytest.raises(TrainingError, match="nothing of it was computed yet"):
+        call(suite, "--data", tmp_path / "stars.zarr", "--out", tmp_path / "out", "--here")

@@ -98,11 +98,9 @@ def _tell(run: BenchRun) -> None:
         told = f"{outcome.cell.title} {outcome.status}: {outcome.reason}"
         errors.print(told, soft_wrap=True, markup=False, highlight=False)
     if not run.done:
-        raise TrainingError(
-            "No method gave a result: "
-            + (
-                "all of them failed, see above."
-                if run.failed
-                else "all were left out of the suite."
-            )
-        )
+        reason = "all were left out of the suite."
+        if run.failed:
+            reason = "all of them failed, see above."
+        elif not run.outcomes and not run.left_out:
+            reason = "nothing of it was computed yet. Leave --here out."
+        raise TrainingError(f"No method gave a result: {reason}")

@@ -22,6 +22,9 @@ from starnet.evaluate.bench.runner import Runner, Tick
 from starnet.evaluate.bench.sources import digest, opened
 from starnet.evaluate.bench.suite import Suite
 
+NAMED = 8
+"""Results that are named, at most, in a note of those that are missing."""
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -154,7 +157,9 @@ def _not_yet(plan: Sequence[Cell], outcomes: Sequence[Outcome]) -> list[str]:
     missing = [cell.title for cell in plan if cell.key not in there]
     if not missing:
         return []
-    return [f"{len(missing)} of {len(plan)} results are not there yet: {', '.join(missing)}."]
+    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    names = ", ".join(missing[:NAMED])
+    return [f"{len(missing)} of {len(plan)} results are not there yet: {names}{more}."]
 
 
 def _other_code(outcomes: Sequence[Outcome]) -> list[str]:
