@@ -49,8 +49,8 @@ def speeds(suite: Suite) -> dict[str, float]:
 
 def gains(figures: dict[str, Any], labels: tuple[str, ...]) -> None:
     """Put into each network's figures how far its scatter is below that of the network of 2018."""
-    first = figures[FIRST]
-    for own in figures.values():
+    first = figures.get(FIRST)
+    for own in figures.values() if first else ():
         own["gain"] = {n: round(1 - own[n]["scatter"] / first[n]["scatter"], 4) for n in labels}
 
 
