@@ -45,8 +45,10 @@ def curves(result: dict[str, Any]) -> Figure:
             axis.set_title(title, fontsize=9)
             axis.set_ylabel(f"scatter of {name}")
             axis.set_xlabel("stars learnt from")
-    handles, names = grid[0][0].get_legend_handles_labels()
-    known = dict(zip(names, handles, strict=True))
+    known: dict[str, Any] = {}
+    for axes in grid:
+        handles, names = axes[0].get_legend_handles_labels()
+        known |= dict(zip(names, handles, strict=True))
     figure.legend(known.values(), known, loc="outside lower center", ncols=4, fontsize=8)
     return figure
 
