@@ -48,11 +48,11 @@ def test_the_minimum_is_that_of_an_independent_optimiser(emulator, make):
             flux = network(labels)[0].detach().numpy()
             return root * (made.spectra.flux[row, good] - flux[good])
 
-        best = least_squares(left, np.zeros(5), diff_step=0.03)
+        best = least_squares(left, np.zeros(5), jac="3-point", diff_step=0.03)
         found = best.x * result.labels.errors[row] + made.labels[row]
         apart = (found - result.labels.values[row]) / result.labels.errors[row]
         assert np.abs(apart).max() < 0.05
-        assert result.chi2[row] <= 2 * best.cost + 1e-3
+        assert result.chi2[row] <= 2 * best.cost + 0.05**2  # as far apart as that
 
 
 def test_results_do_not_depend_on_unit_company_or_batch(emulator, make):
