@@ -74,8 +74,8 @@ def test_an_interrupted_run_goes_on_where_it_was(toy_model, folder, reader, tmp_
     assert seen == ["star6.fits", "star7.fits", "star8.fits", "star9.fits"]
     unbroken = tmp_path / "unbroken.fits"
     make_catalog(predictor, folder, unbroken, reader=reader)
-    assert np.array_equal(
-        read_table(out)["teff"].value, read_table(unbroken)["teff"].value, equal_nan=True
+    np.testing.assert_allclose(  # products of other sizes round otherwise on some processors
+        read_table(out)["teff"].value, read_table(unbroken)["teff"].value, rtol=1e-6, equal_nan=True
     )
 
 
