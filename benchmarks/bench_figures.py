@@ -1,11 +1,9 @@
-"""Figures of the bench, from its results.
+"""The figure of the bench, from its results.
 
     python benchmarks/bench_figures.py
 
 Reads ``results/bench-3.json`` and writes ``docs/figures/bench-curves.png``: robust scatter of each
 method by the number of stars that it learnt from, on observed-looking APOGEE stars and on MILES.
-Reads ``results/bench-2.json`` and writes ``docs/figures/bench-networks.png``: robust scatter of
-each network against its spectra per second.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from PIL import Image
 
 from _record import RESULTS, ROOT
 
-FOLDER = ROOT / "docs" / "figures"
+FIGURE = ROOT / "docs" / "figures" / "bench-curves.png"
 LABELS = (("teff", "Teff (K)"), ("logg", "log g (dex)"), ("fe_h", "[Fe/H] (dex)"))
 SUITES = (("apogee-mock", "observed-looking APOGEE"), ("miles", "MILES"))
 COLOURS = {
@@ -79,37 +77,14 @@ def _panel(axis: Any, sizes: dict[str, Any], label: str) -> None:
     axis.grid(color="0.92")
 
 
-def networks(result: dict[str, Any]) -> Figure:
-    """Scatter against speed of each network."""
-    rows = {k: v for k, v in result.items() if isinstance(v, dict) and "per_s" in v}
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
-    for axis, (label, name) in zip(figure.subplots(1, 3), LABELS, strict=True):
-        for method, own in rows.items():
-            colour = "#D55E00" if method.startswith("resmlp") else "#0072B2"
-            axis.errorbar(own["per_s"], own[label]["scatter"], own[label]["scatter_err"],
-                          marker="o", color=colour)  # fmt: skip
-            axis.annotate(method, (own["per_s"], own[label]["scatter"]), fontsize=7,
-                          xytext=(4, 4), textcoords="offset points")  # fmt: skip
-        axis.set_xscale("log")
-        axis.set_xlabel("spectra per second, one core")
-        axis.set_ylabel(f"scatter of {name}")
-        axis.grid(color="0.92")
-    return figure
-
-
 def main() -> None:
-    """Make the figures whose results are there."""
-    for number, name, make in ((3, "curves", curves), (2, "networks", networks)):
-        path = RESULTS / f"bench-{number}.json"
-        if not path.exists():
-            print(f"{path.name} is not there; bench-{name}.png is left as it is.")
-            continue
-        figure = FOLDER / f"bench-{name}.png"
-        make(json.loads(path.read_text())).savefig(figure, dpi=110)
-        with Image.open(figure) as image:
-            small = image.convert("RGB").quantize(COLOURS_KEPT)
-        small.save(figure, optimize=True)
-        print(f"wrote {figure.relative_to(ROOT)}")
+    """Make the figure of the learning curves."""
+    result = json.loads((RESULTS / "bench-3.json").read_text())
+    curves(result).savefig(FIGURE, dpi=110)
+    with Image.open(FIGURE) as image:
+        small = image.convert("RGB").quantize(COLOURS_KEPT)
+    small.save(FIGURE, optimize=True)
+    print(f"wrote {FIGURE.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

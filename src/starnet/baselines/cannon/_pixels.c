@@ -3,8 +3,8 @@
    stars. Stars are taken in blocks that stay in the core's cache, and the sums of a round are those
    of the normal equations, then those of the slope by the scatter.
 
-   Compiled for one number of terms T; with DOUBLE for spectra in double precision. Rows are stars, so that neighbouring pixels lie side by side
-   as spectra keep them. */
+   Compiled for one number of terms T; with DOUBLE for spectra in double precision. Rows are stars,
+   so that neighbouring pixels lie side by side, as spectra keep them. */
 
 #include <math.h>
 #include <stdint.h>

@@ -199,6 +199,7 @@ static int descend(const form *f, double *x, double *best, int rounds, double su
                 if (pull[m] == 0.0 && downhill[m] != 0.0) a[l][m] = 0.0;
             a[l][l] = (a[l][l] > 0.0 ? a[l][l] : 1.0) * (1.0 + damping);
         }
+        memcpy(there, x, sizeof there);
         double size = INFINITY, found = INFINITY;
         if (solved(a, step)) {
             size = 0.0;
