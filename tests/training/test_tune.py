@@ -31,7 +31,7 @@ from starnet.training.tune import (
     with_values,
     worker,
 )
-from starnet.training.tune.beats import give_up, is_stale
+from starnet.training.tune.beats import BEAT, give_up, is_stale
 from starnet.training.tune.objective import scatter
 from starnet.training.tune.settings import start_of
 from starnet.training.tune.storage import cut_partial_line, open_storage, shown
@@ -267,16 +267,27 @@ def as_process(job, workers, folder):
     )
 
 
+def in_full_swing(job):
+    """Whether a trial has ended, and two run that have given a sign of life."""
+    path = Path(job.study)
+    if not path.exists() or '"datetime_complete":"' not in path.read_text():
+        return False
+    with storage.quiet():
+        trials = worker.open_study(job).get_trials(deepcopy=False)
+    running = [trial for trial in trials if trial.state.name == "RUNNING"]
+    return len(running) == 2 and all(BEAT in trial.user_attrs for trial in running)
+
+
 @pytest.mark.slow
 def test_two_workers_one_study_a_kill_and_the_rest(job, tmp_path):
     slow = RECIPE.with_settings(epochs=40, patience=None)
     job = dataclasses.replace(job, recipe=slow.to_dict(), trials=10, pruner="none")
     process = as_process(job, 2, tmp_path)
-    assert process.stdout is not None
-    process.stdout.readline()
+    while not in_full_swing(job):  # not what it prints, which comes when all may be done
+        assert process.poll() is None
+        time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
+    process.communicate()
     found = tune(job, workers=2)
     states = [str(state) for state in found.trials["state"]]
     assert states.count("complete") >= 10
