@@ -54,12 +54,13 @@ def gains(figures: dict[str, Any], labels: tuple[str, ...]) -> None:
         own["gain"] = {n: round(1 - own[n]["scatter"] / first[n]["scatter"], 4) for n in labels}
 
 
-def best(figures: dict[str, Any]) -> tuple[str, float]:
+def best(figures: dict[str, Any]) -> tuple[str | None, float | None]:
     """The network, no slower than that of 2018, whose least gain is largest; and that gain."""
-    able = {
-        k: v for k, v in figures.items() if v["per_s"] >= figures[FIRST]["per_s"] and k != FIRST
-    }
+    slowest = figures[FIRST]["per_s"] if FIRST in figures else float("inf")
+    able = {k: v for k, v in figures.items() if v["per_s"] >= slowest and k != FIRST}
     least = {name: min(own["gain"].values()) for name, own in able.items()}
+    if not least:
+        return None, None
     name = max(least, key=lambda k: least[k])
     return name, least[name]
 
@@ -91,7 +92,7 @@ def main() -> None:
         gains(methods, done.labels)
     most = max(figures)
     name, gain = best(figures[most])
-    print(f"best of those that are no slower, at {most}: {name}, {gain:.3f}")
+    print(f"best of those that are no slower, at {most}: {name}, {gain}")
     fewer = {f"at_{size}": methods for size, methods in figures.items() if size != most}
     if options.dry:
         print(figures)

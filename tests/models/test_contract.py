@@ -48,6 +48,7 @@ EXAMPLES = {
         StarNetConfig(50, 1, filters=(), dense=(32, 16)),
         StarNetConfig(90, 4, filters=(8,), dense=(12,)),
         StarNetConfig(200, 2, filters=(4, 4, 8), dense=(), padding="same"),
+        StarNetConfig(200, 2, n_channels=2, dense=(8,), binning=3),
         StarNetConfig(90, 2, dense=(12,), activation="gelu", initialiser="glorot_uniform"),
     ],
     "headed": [

@@ -70,6 +70,19 @@ def test_independent_arithmetic():
     torch.testing.assert_close(network(x), h @ p["head.weight"].T + p["head.bias"])
 
 
+def test_binned_pixels_count_as_their_mean():
+    network = build_network(StarNetConfig(194, 2, n_channels=2, dense=(9,), binning=3), seed=4)
+    of_means = build_network(StarNetConfig(64, 2, n_channels=2, dense=(9,)), seed=0)
+    of_means.load_state_dict(network.state_dict())
+    x = torch.randn(3, 2, 194)
+    means = torch.stack([x[..., 3 * i : 3 * i + 3].mean(dim=-1) for i in range(64)], dim=-1)
+    torch.testing.assert_close(network(x), of_means(means))  # the last two pixels are left out
+    with pytest.raises(ConfigError, match="binning by 20"):
+        StarNetConfig(200, 2, binning=20)
+    with pytest.raises(ConfigError, match="binning"):
+        StarNetConfig(200, 2, binning=0)
+
+
 def test_dropout_acts_in_training_only():
     network = build_network(StarNetConfig(61, 2, dense=(64,), dropout=0.5), seed=4)
     x = torch.randn(3, 1, 61)

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from starnet.errors import DataError, GridError
-from starnet.preprocess import AddNoise, ContinuumShape, LSFJitter, MaskRandom, RVJitter
+from starnet.preprocess import (
+    AddNoise,
+    ContinuumShape,
+    LineJitter,
+    LSFJitter,
+    MaskRandom,
+    RVJitter,
+)
 from starnet.spectra import LineSpread, Spectra, WavelengthGrid
 
 GRID = WavelengthGrid.log10(4.18, 6e-6, 600, "vacuum", lsf=LineSpread(resolution=22500.0))
@@ -95,6 +102,23 @@ def test_broadening_carries_the_variance(rng):
     noise = rng.standard_normal((400, 600))
     out = LSFJitter(pixels=1.2)(Spectra(GRID, noise, np.ones_like(noise)), rng)
     assert (out.flux.var(axis=0) * out.ivar[0])[10:-10].mean() == pytest.approx(1, abs=0.02)
+
+
+def test_depths_of_lines_scatter_as_promised(rng):
+    lines = flat(n=400, level=0.6, ivar=4.0)
+    out = LineJitter(0.2, width=2.0)(lines, rng)
+    factor = (1 - out.flux) / 0.4
+    log = np.log(factor)
+    assert log.std() == pytest.approx(0.2, rel=0.02)
+    np.testing.assert_allclose(out.ivar * factor**2, 4.0, rtol=1e-4)
+    for lag in (2, 4):  # a Gaussian of 2 pixels with itself
+        alike = np.mean(log[:, lag:] * log[:, :-lag]) / log.var()
+        assert alike == pytest.approx(np.exp(-((lag / 4) ** 2)), abs=0.02)
+    flat_out = LineJitter((0.0, 1.0))(flat(level=1.0), rng)
+    np.testing.assert_array_equal(flat_out.flux, 1.0)  # no line, no change
+    drawn = np.log((1 - LineJitter((0.1, 0.4))(lines, rng).flux) / 0.4).std(axis=1)
+    assert 0.07 < drawn.min() < 0.13
+    assert 0.35 < drawn.max() < 0.46
 
 
 def test_stretches_are_masked(rng):

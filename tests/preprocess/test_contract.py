@@ -16,6 +16,7 @@ from starnet.preprocess import (
     DopplerShift,
     FillMasked,
     InterpolateMasked,
+    LineJitter,
     LSFJitter,
     MaskPixels,
     MaskRandom,
@@ -83,6 +84,7 @@ CASES = [
     Case(RVJitter(30.0, kind="linear"), moves=True, masks=True),
     Case(LSFJitter(fraction=(0.1, 0.5))),
     Case(LSFJitter(pixels=(0.5, 1.5))),
+    Case(LineJitter((0.1, 0.5))),
     Case(MaskRandom(0.2, 3), masks=True),
     Case(Pipeline((ToRest(), ChipMedian(), AddNoise(snr=30))), True, True, True),
 ]
@@ -273,6 +275,8 @@ def test_names_and_parameters_are_checked():
         lambda: DopplerShift(3e5),
         lambda: DopplerShift(10, frame="lab"),  # type: ignore[arg-type]
         lambda: FillMasked("mean"),  # type: ignore[arg-type]
+        lambda: LineJitter(1.5),
+        lambda: LineJitter(0.1, width=0),
         lambda: LSFJitter(),
         lambda: LSFJitter(fraction=0.1, pixels=1.0),
         lambda: MaskPixels((5, 3)),

@@ -17,7 +17,7 @@ from torch.nn import functional
 from starnet.models._fused import Weights
 from starnet.models._slopes import OpenBlock
 from starnet.models.ensemble import Ensemble
-from starnet.models.starnet import StarNet
+from starnet.models.starnet import StarNet, binned
 
 
 def outputs_and_slopes(network: nn.Module, x: Tensor, channel: int = 0) -> tuple[Tensor, Tensor]:
@@ -73,7 +73,8 @@ def _starnet(network: StarNet, x: Tensor, channel: int) -> tuple[Tensor, Tensor]
     """The short way, or None where the compiled block does not serve."""
     config = network.config
     weights = cast(Weights, tuple(p for c in network.convs for p in (c.weight, c.bias)))
-    block = OpenBlock.of(x, weights, pool=config.pool, same=config.padding == "same")
+    means, width = binned(x, config.binning), x.shape[-1]
+    block = OpenBlock.of(means, weights, pool=config.pool, same=config.padding == "same")
     if block is None:
         return None
     h, closed = block.out.flatten(1), []
@@ -84,4 +85,8 @@ def _starnet(network: StarNet, x: Tensor, channel: int) -> tuple[Tensor, Tensor]
     g = head.expand(len(x), *head.shape)  # (B, L, nodes)
     for layer, shut in zip(reversed(network.dense), reversed(closed), strict=True):
         g = block.product(g.masked_fill(shut[:, None], 0.0), cast(Tensor, layer.weight))
-    return network.head(h), block.slopes(g.unflatten(2, block.out.shape[1:]), channel)
+    slopes = block.slopes(g.unflatten(2, block.out.shape[1:]), channel)
+    if config.binning > 1:
+        each = slopes.repeat_interleave(config.binning, dim=-1) / config.binning
+        slopes = functional.pad(each, (0, width - each.shape[-1]))
+    return network.head(h), slopes

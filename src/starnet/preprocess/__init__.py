@@ -8,7 +8,14 @@ A pipeline is part of a saved model, so that a network is fed what it was traine
 """
 
 from starnet.preprocess._contract import TRANSFORMS, Pipeline, Transform, register
-from starnet.preprocess.augment import AddNoise, ContinuumShape, LSFJitter, MaskRandom, RVJitter
+from starnet.preprocess.augment import (
+    AddNoise,
+    ContinuumShape,
+    LineJitter,
+    LSFJitter,
+    MaskRandom,
+    RVJitter,
+)
 from starnet.preprocess.chip_median import ChipMedian, Standard2018
 from starnet.preprocess.continuum import PolynomialContinuum, SplineContinuum
 from starnet.preprocess.doppler import DopplerShift, ToRest
@@ -28,6 +35,7 @@ __all__ = [
     "FillMasked",
     "InterpolateMasked",
     "LSFJitter",
+    "LineJitter",
     "MaskPixels",
     "MaskRandom",
     "MatchLSF",

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.polynomial import legendre
+from scipy.ndimage import convolve1d
 from scipy.special import ive
 
 from starnet.errors import DataError, GridError
@@ -221,6 +222,53 @@ class LSFJitter(Transform):
         width = np.gradient(grid.wavelength[a:b])
         own = float(np.median(grid.lsf.fwhm_at(grid.wavelength)[a:b] / width)) / FWHM
         return own * np.sqrt(np.square(1 + drawn) - 1)
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class LineJitter(Transform):
+    """Lines that are deeper or shallower than they should be, as line lists have them.
+
+    For spectra with their continuum at 1. The depth below it is multiplied by exp(a g): g is
+    normal with standard deviation 1 in each pixel and alike over the width of a line, drawn anew
+    for each row. A network that has seen such spectra leans on many lines rather than on a few.
+
+    Parameters
+    ----------
+    amplitude : float or (low, high)
+        The a of each row, drawn evenly; about the relative error of depths (0.1: ten per cent).
+    width : float
+        Standard deviation in pixels of the Gaussian that g is smoothed by.
+
+    The inverse variance follows: errors are multiplied by the same factor.
+    """
+
+    amplitude: Interval = (0.0, 0.3)
+    width: float = 1.5
+
+    random = True
+
+    def __post_init__(self) -> None:
+        pair = interval(self, self.amplitude, "amplitude")
+        require(pair[1] <= 1, self, "amplitude must be at most 1", self.amplitude)
+        object.__setattr__(self, "amplitude", pair)
+        number(self, self.width, "width")
+        require(0 < self.width <= 100, self, "width must be in (0, 100] pixels", self.width)
+
+    def _apply(self, spectra: Spectra, rng: np.random.Generator) -> Spectra:
+        low, high = np.asarray(self.amplitude, dtype=float)
+        drawn = rng.uniform(low, high, len(spectra)).astype(np.float32)
+        reach = int(np.ceil(4 * self.width))
+        kernel = np.exp(-0.5 * np.square(np.arange(-reach, reach + 1) / self.width))
+        kernel = (kernel / np.sqrt(np.sum(np.square(kernel)))).astype(np.float32)
+        flux, ivar = np.array(spectra.flux), np.array(spectra.ivar)
+        for rows in row_blocks(len(spectra)):
+            shape = flux[rows].shape[0], flux.shape[1] + 2 * reach
+            noise = rng.standard_normal(shape, dtype=np.float32)
+            factor = np.exp(drawn[rows, None] * convolve1d(noise, kernel)[:, reach:-reach])
+            flux[rows] = 1 - (1 - flux[rows]) * factor
+            ivar[rows] /= factor * factor
+        return spectra.replace(flux=np.where(spectra.mask, spectra.flux, flux), ivar=ivar)
 
 
 @register
