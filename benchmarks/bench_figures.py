@@ -1,9 +1,11 @@
-"""The figure of the bench, from its results.
+"""Figures of the bench, from its results.
 
     python benchmarks/bench_figures.py
 
 Reads ``results/bench-3.json`` and writes ``docs/figures/bench-curves.png``: robust scatter of each
 method by the number of stars that it learnt from, on observed-looking APOGEE stars and on MILES.
+Reads ``results/bench-2.json`` and writes ``docs/figures/bench-networks.png``: robust scatter of
+each network; dashed that of the network of 2018, dotted 15 per cent below it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from PIL import Image
 
 from _record import RESULTS, ROOT
 
-FIGURE = ROOT / "docs" / "figures" / "bench-curves.png"
+FOLDER = ROOT / "docs" / "figures"
+FIRST = "starnet-2018"
 LABELS = (("teff", "Teff (K)"), ("logg", "log g (dex)"), ("fe_h", "[Fe/H] (dex)"))
 SUITES = (("apogee-mock", "observed-looking APOGEE"), ("miles", "MILES"))
 COLOURS = {
@@ -77,14 +80,42 @@ def _panel(axis: Any, sizes: dict[str, Any], label: str) -> None:
     axis.grid(color="0.92")
 
 
+def networks(result: dict[str, Any]) -> Figure:
+    """Scatter of each network; those that are slower than the network of 2018 are hollow."""
+    rows = {k: v for k, v in result.items() if isinstance(v, dict) and "per_s" in v}
+    order = sorted(rows, key=lambda name: -rows[name]["teff"]["scatter"])
+    names = [f"{name}  {rows[name]['per_s']:,}/s" for name in order]
+    least = rows[FIRST]["per_s"]
+    figure = Figure(figsize=(10, 1.4 + 0.26 * len(order)), layout="constrained")
+    axes = figure.subplots(1, 3, sharey=True)
+    for axis, (label, name) in zip(axes, LABELS, strict=True):
+        for y, method in enumerate(order):
+            own, fast = rows[method], rows[method]["per_s"] >= least
+            axis.errorbar(own[label]["scatter"], y, xerr=own[label]["scatter_err"], marker="o",
+                          color="#D55E00", mfc="#D55E00" if fast else "white")  # fmt: skip
+        first = rows[FIRST][label]["scatter"]
+        axis.axvline(first, color="0.6", linestyle="--", linewidth=1)
+        axis.axvline(0.85 * first, color="0.6", linestyle=":", linewidth=1)
+        axis.set_xlim(left=0)
+        axis.set_xlabel(f"scatter of {name}")
+        axis.grid(color="0.92")
+    axes[0].set_yticks(range(len(order)), names, fontsize=8)
+    return figure
+
+
 def main() -> None:
-    """Make the figure of the learning curves."""
-    result = json.loads((RESULTS / "bench-3.json").read_text())
-    curves(result).savefig(FIGURE, dpi=110)
-    with Image.open(FIGURE) as image:
-        small = image.convert("RGB").quantize(COLOURS_KEPT)
-    small.save(FIGURE, optimize=True)
-    print(f"wrote {FIGURE.relative_to(ROOT)}")
+    """Make the figures whose results are there."""
+    for number, name, make in ((3, "curves", curves), (2, "networks", networks)):
+        path = RESULTS / f"bench-{number}.json"
+        if not path.exists():
+            print(f"{path.name} is not there; bench-{name}.png is left as it is.")
+            continue
+        figure = FOLDER / f"bench-{name}.png"
+        make(json.loads(path.read_text())).savefig(figure, dpi=110)
+        with Image.open(figure) as image:
+            small = image.convert("RGB").quantize(COLOURS_KEPT)
+        small.save(figure, optimize=True)
+        print(f"wrote {figure.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
