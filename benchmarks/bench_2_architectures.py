@@ -28,14 +28,16 @@ SPECTRA, ROUNDS, N_PIXELS = 1024, 7, 7214
 
 
 def speeds(suite: Suite) -> dict[str, float]:
-    """Spectra per second of each network on one core, side by side."""
+    """Spectra per second of each network on one core, side by side; of equal ones the same."""
     inputs = np.random.default_rng(0).normal(1.0, 0.1, (SPECTRA, 1, N_PIXELS)).astype(np.float32)
     sizes = {"n_pixels": N_PIXELS, "n_labels": len(suite.labels), "n_channels": 1}
     torch.set_num_threads(1)
-    networks = {}
+    networks, same = {}, {}
     for name, entry in suite.methods.items():
         members = [m for m in entry.settings["networks"] for _ in range(entry.settings["copies"])]
-        networks[name] = gather([build_network({**m, **sizes}, seed=0) for m in members])
+        built = [build_network({**m, **sizes}, seed=0) for m in members]
+        same[name] = str([(type(each).__name__, each.config) for each in built])
+        networks[same[name]] = gather(built)
     took: dict[str, list[float]] = {name: [] for name in networks}
     for network in networks.values():
         apply_network(network, inputs[:128])  # compiles
@@ -44,7 +46,7 @@ def speeds(suite: Suite) -> dict[str, float]:
             begun = time.perf_counter()
             apply_network(network, inputs)
             took[name].append(time.perf_counter() - begun)
-    return {name: SPECTRA / float(np.median(seconds)) for name, seconds in took.items()}
+    return {name: SPECTRA / float(np.median(took[which])) for name, which in same.items()}
 
 
 def gains(figures: dict[str, Any], labels: tuple[str, ...]) -> None:
